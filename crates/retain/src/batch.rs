@@ -1,7 +1,8 @@
 //! Values that share a mark on each of their streams: [`Batch`].
 
 use gpu_stream_core::{
-    Backend, CaptureStatus, Error, ErrorKind, ErrorOf, Event, EventOf, EventStatus, Stream,
+    Backend, CaptureStatus, Error, ErrorKind, ErrorOf, Event, EventOf, EventStatus, KnownWork,
+    Stream,
 };
 
 use crate::value::Value;
@@ -21,13 +22,16 @@ pub(crate) struct Batch<B: Backend> {
     pub(crate) marks: Vec<B::Event>,
     /// `true` if the marks were recorded after the values came in.
     pub(crate) is_marked: bool,
+    /// What the marks and the streams have answered: for the destructors of the values, and for no other code.
+    pub(crate) known: KnownWork,
 }
 
 impl<B: Backend> Batch<B> {
     /// Creates an empty batch, whose marks are created by its first record.
     pub(crate) fn new() -> Self {
         let (values, streams) = (Vec::with_capacity(BATCH_SIZE), Vec::new());
-        Batch { values, streams, marks: Vec::new(), is_marked: false }
+        let (marks, known) = (Vec::new(), KnownWork::new());
+        Batch { values, streams, marks, is_marked: false, known }
     }
 
     /// Returns a wrapper of each of the `count` streams, if the batch has them.
@@ -64,11 +68,26 @@ impl<B: Backend> Batch<B> {
         record(&mut self.marks, index, stream)
     }
 
+    /// Returns `true` if the batch has the first `count` streams, and they have done all work that was submitted before. A
+    /// stream that is being captured has not.
+    pub(crate) fn are_idle(&mut self, count: usize) -> Result<bool, B::Error> {
+        let Batch { streams, known, .. } = self;
+        let streams = streams.get(..count).unwrap_or_default();
+        for stream in streams {
+            match stream.query_into(known) {
+                Ok(true) => {}
+                Err(error) if error.kind() != ErrorKind::Capturing => return Err(error),
+                Ok(false) | Err(_) => return Ok(false),
+            }
+        }
+        Ok(!streams.is_empty())
+    }
+
     /// Returns `true` if all marks are reached, and there are any. Asks them in turn, up to the first that is not.
-    pub(crate) fn is_reached(&self) -> Result<bool, B::Error> {
+    pub(crate) fn is_reached(&mut self) -> Result<bool, B::Error> {
         for mark in &self.marks {
             // A mark without a record stands for nothing, so it is not reached.
-            if mark.status()? != EventStatus::Complete {
+            if mark.status_into(&mut self.known)? != EventStatus::Complete {
                 return Ok(false);
             }
         }
@@ -128,19 +147,7 @@ fn are_capturing<S: Stream>(streams: &[S]) -> Result<bool, ErrorOf<S>> {
 
 /// Returns an error if `stream` takes no values: if it is being captured or, with `asks`, if it reports a fault.
 pub(crate) fn check<S: Stream>(stream: &S, asks: bool) -> Result<(), ErrorOf<S>> {
-    // The query's error says what the stream is, and what to do.
-    if asks || is_capturing(stream)? { stream.query().map(drop) } else { Ok(()) }
-}
-
-/// Returns `true` if there are `streams`, and they have done all work that was submitted before. A stream that is
-/// being captured has not.
-pub(crate) fn are_idle<S: Stream>(streams: &[S]) -> Result<bool, ErrorOf<S>> {
-    for stream in streams {
-        match stream.query() {
-            Ok(true) => {}
-            Err(error) if error.kind() != ErrorKind::Capturing => return Err(error),
-            Ok(false) | Err(_) => return Ok(false),
-        }
-    }
-    Ok(!streams.is_empty())
+    // The query's error says what the stream is, and what to do. Whether the stream is done does not matter.
+    let ask = || stream.query_into(&mut KnownWork::new()).map(drop);
+    if asks || is_capturing(stream)? { ask() } else { Ok(()) }
 }

@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream};
+use gpu_stream_core::{Backend, Error, ErrorKind, Event, KnownWork, Stream};
 
-use crate::batch::{Batch, are_idle, is_of_capture};
+use crate::batch::{Batch, is_of_capture};
 use crate::entry::{Entry, EntryId};
 use crate::reclaimer::Reclaimer;
 use crate::table::Shard;
@@ -125,6 +125,7 @@ impl<'a, B: Backend> Claim<'a, B> {
         if !entry.open.is_empty() {
             let mut last = claim.spare.pop().unwrap_or_else(Batch::new);
             last.is_marked = false;
+            last.known = KnownWork::new();
             std::mem::swap(&mut last.values, &mut entry.open);
             std::mem::swap(&mut last.streams, &mut entry.open_streams);
             claim.batches.push_back(last);
@@ -225,7 +226,7 @@ impl<'a, B: Backend> Claim<'a, B> {
                 answer => return answer,
             }
         }
-        are_idle(batch.first_streams(self.width))
+        batch.are_idle(self.width)
     }
 
     /// Marks the batches from `from` on that have no mark: the first one, if its record went into a capture, and
@@ -251,8 +252,12 @@ impl<'a, B: Backend> Claim<'a, B> {
         }
         for _ in 0..count {
             let Some(mut batch) = self.batches.pop_front() else { break };
-            drops.drop_all(&mut batch.values);
-            self.recycle(batch, drops);
+            let known = take(&mut batch.known);
+            known.run(|| {
+                drops.drop_all(&mut batch.values);
+                self.recycle(batch, drops);
+            });
+            self.reclaimer.add_known(&known);
         }
     }
 

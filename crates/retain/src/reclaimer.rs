@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use gpu_stream_core::{Backend, ContractError, Device, Event, EventOptions, Stream};
+use gpu_stream_core::{Backend, ContractError, Device, Event, EventOptions, KnownWork, Stream};
 
 use crate::batch::check;
 use crate::claim::{Claim, Drops, is_inside};
@@ -83,6 +83,8 @@ pub struct Collected {
 /// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted).
 pub struct Reclaimer<B: Backend> {
     shards: [(Mutex<Shard<B>>, Condvar); SHARDS],
+    /// What the streams of dropped values have answered since the last drain. Empty without a check of the order.
+    known: Mutex<KnownWork>,
     /// The process that the values belong to.
     process: usize,
 }
@@ -104,7 +106,8 @@ impl<B: Backend> Reclaimer<B> {
     pub fn new() -> Self {
         forks::watch();
         let shard = |_| (Mutex::new(Shard::new()), Condvar::new());
-        Reclaimer { shards: std::array::from_fn(shard), process: forks::current() }
+        let known = Mutex::new(KnownWork::new());
+        Reclaimer { shards: std::array::from_fn(shard), known, process: forks::current() }
     }
 
     /// Returns the reclaimer that all code of the process shares, which is never dropped.
@@ -178,6 +181,9 @@ impl<B: Backend> Reclaimer<B> {
 
     /// Drops all values that their streams are done with, and marks the values that have no mark. Does not block.
     ///
+    /// Which values it drops depends on how fast the work is. So under a check of the order, the call orders the destructors
+    /// after the work, and no other code. [`drain`](Self::drain) orders all that follows.
+    ///
     /// Asks at most one event of each stream that is not reached: the oldest one. While a value has no mark, it asks
     /// the stream itself. Leaves captures of other threads alive. Values of a stream that is being captured since
     /// they were retained stay until the capture is over.
@@ -223,6 +229,8 @@ impl<B: Backend> Reclaimer<B> {
 
     /// Blocks until the streams are done with all values that were retained before this call, and drops the values.
     ///
+    /// The work that the values were kept for is then done, whichever call dropped them.
+    ///
     /// Waits also for other threads that are dropping some of them at this moment. In a destructor that such a call
     /// runs, it leaves out what the calls around it, and other threads, are dropping.
     ///
@@ -234,6 +242,7 @@ impl<B: Backend> Reclaimer<B> {
     ///
     /// # Panics
     /// If the destructor of a value panics, after all others have run.
+    #[track_caller]
     pub fn drain(&self) -> Result<(), B::Error> {
         self.ensure_not_forked()?;
         let (mut drops, mut outcome) = (Drops::default(), Ok(()));
@@ -268,6 +277,8 @@ impl<B: Backend> Reclaimer<B> {
                 }
             }
         }
+        let known = std::mem::take(&mut *self.lock_known());
+        known.order(); // not under the lock: it can call code of the user
         drops.hand_on_panic();
         outcome
     }
@@ -315,6 +326,17 @@ impl<B: Backend> Reclaimer<B> {
     /// nothing of the user is dropped.
     pub(crate) fn lock(&self, index: usize) -> MutexGuard<'_, Shard<B>> {
         self.shards[index].0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_known(&self) -> MutexGuard<'_, KnownWork> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what the next [`drain`](Self::drain) tells the program.
+    pub(crate) fn add_known(&self, known: &KnownWork) {
+        if !known.is_empty() {
+            self.lock_known().add(known);
+        }
     }
 
     /// Wakes the threads that wait for a claim of this shard.
