@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use gpu_stream_core::{Backend, ContractError};
+use gpu_stream_core::{Backend, ContractError, KnownWork};
 
 use crate::pending::{Outcome, Pending, Watched as _, ask};
 use crate::waiting::StreamKey;
@@ -42,8 +42,8 @@ use crate::watcher::{Registration, is_in_destructor, watch};
 pub struct Done<B: Backend>(State<B>);
 
 enum State<B: Backend> {
-    /// The stream was idle at the call.
-    Idle,
+    /// The stream was idle at the call. The program knows that once the future has resolved.
+    Idle(KnownWork),
     /// No poll has come yet.
     Recorded(B::Event, StreamKey),
     /// The watcher has the record.
@@ -53,8 +53,8 @@ enum State<B: Backend> {
 }
 
 impl<B: Backend> Done<B> {
-    pub(crate) fn idle() -> Self {
-        Done(State::Idle)
+    pub(crate) fn idle(known: KnownWork) -> Self {
+        Done(State::Idle(known))
     }
 
     pub(crate) fn recorded(event: B::Event, key: StreamKey) -> Self {
@@ -89,19 +89,24 @@ impl<B: Backend> Done<B> {
 
     /// Polls for the outcome.
     fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Outcome<B>> {
-        let (asked, is_watched) = match &self.0 {
-            State::Idle => (Some(Ok(())), false),
-            State::Recorded(event, _) => (ask::<B>(event), false),
+        let mut known = KnownWork::new();
+        let (asked, is_watched) = match &mut self.0 {
+            State::Idle(answer) => {
+                known = std::mem::take(answer);
+                (Some(Ok(())), false)
+            }
+            State::Recorded(event, _) => (ask::<B>(event, &mut known), false),
             State::Watched(pending, _, watcher) if watcher.is_of_this_process() => {
-                let register = || {
+                let mut outcome = pending.take_outcome(&mut known);
+                if outcome.is_none() {
                     pending.register(context.waker());
                     // The outcome may have come before the waker.
-                    pending.take_outcome()
-                };
-                (pending.take_outcome().or_else(register), true)
+                    outcome = pending.take_outcome(&mut known);
+                }
+                (outcome, true)
             }
             // The child of a fork, where the watcher of its parent has no thread.
-            State::Watched(pending, ..) => (ask::<B>(pending.event()), false),
+            State::Watched(pending, ..) => (ask::<B>(pending.event(), &mut known), false),
             State::Resolved => {
                 let reason = "the future has resolved; call `DoneExt::done` again";
                 return Poll::Ready(Err(not_permitted::<B>(reason)));
@@ -109,6 +114,7 @@ impl<B: Backend> Done<B> {
         };
         if let Some(outcome) = asked {
             self.0 = State::Resolved;
+            known.order();
             return Poll::Ready(outcome);
         }
         if is_in_destructor() {
@@ -131,7 +137,7 @@ impl<B: Backend> Done<B> {
         let (pending, key) = match std::mem::replace(&mut self.0, State::Resolved) {
             State::Recorded(event, key) => (Arc::new(Pending::new(event)), key),
             State::Watched(pending, key, _) => (pending, key),
-            State::Idle | State::Resolved => return Ok(()),
+            State::Idle(_) | State::Resolved => return Ok(()),
         };
         if let Some(context) = context {
             // Before the watcher has the record, so no wake-up is lost.
@@ -145,16 +151,24 @@ impl<B: Backend> Done<B> {
     /// Takes over a value that the work may use, from a future that is dropped. Drops it once the work is known to be done,
     /// and leaks it otherwise.
     fn leave(&mut self, value: impl Send + 'static) {
-        let asked = match &self.0 {
-            State::Idle => Some(Ok(())),
-            State::Recorded(event, _) => ask::<B>(event),
+        let mut known = KnownWork::new();
+        let asked = match &mut self.0 {
+            State::Idle(answer) => {
+                known = std::mem::take(answer);
+                Some(Ok(()))
+            }
+            State::Recorded(event, _) => ask::<B>(event, &mut known),
             State::Watched(_, _, watcher) if watcher.is_of_this_process() => None,
             // The parent's thread may hold the lock of the record, so only the event is asked.
-            State::Watched(pending, ..) => ask::<B>(pending.event()),
+            State::Watched(pending, ..) => ask::<B>(pending.event(), &mut known),
             State::Resolved => return std::mem::forget(value),
         };
         if let Some(outcome) = asked {
-            return if outcome.is_ok() { drop(value) } else { std::mem::forget(value) };
+            match outcome {
+                Ok(()) => known.run(|| drop(value)),
+                Err(_) => std::mem::forget(value),
+            }
+            return;
         }
         if !matches!(&self.0, State::Watched(_, _, watcher) if watcher.is_of_this_process())
             && self.share(None).is_err()
@@ -198,7 +212,7 @@ impl<B: Backend> Drop for Done<B> {
 impl<B: Backend> fmt::Debug for Done<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.0 {
-            State::Idle => "the stream was idle",
+            State::Idle(_) => "the stream was idle",
             State::Recorded(..) => "not polled",
             State::Watched(..) => "polled",
             State::Resolved => "resolved",

@@ -1,6 +1,6 @@
 //! The call that makes a future: [`DoneExt`].
 
-use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, ErrorOf, Stream};
+use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, ErrorOf, KnownWork, Stream};
 
 use crate::Done;
 use crate::waiting::StreamKey;
@@ -37,8 +37,9 @@ pub trait DoneExt: Stream {
         // A further round means that a capture has ended since `is_captured` saw it.
         loop {
             // Refuses a captured stream.
-            if self.query()? {
-                return Ok(Done::idle());
+            let mut known = KnownWork::new();
+            if self.query_into(&mut known)? {
+                return Ok(Done::idle(known));
             }
             let event = self.record_event()?;
             // A capture that another thread began since the query has the record, which then stands for no work.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use atomic_waker::AtomicWaker;
-use gpu_stream_core::{Backend, ContractError, Error, ErrorKind, Event};
+use gpu_stream_core::{Backend, ContractError, Error, ErrorKind, Event, EventStatus, KnownWork};
 
 use crate::unwind::run_quietly;
 use crate::watcher::refuse_awaits;
@@ -40,6 +40,8 @@ pub(crate) struct Pending<B: Backend> {
 
 struct Settled<B: Backend> {
     outcome: Option<Outcome<B>>,
+    /// What the event has answered to the watcher. The program knows it once the future has resolved.
+    known: KnownWork,
     left: Option<Box<dyn Send>>,
 }
 
@@ -48,7 +50,7 @@ impl<B: Backend> Pending<B> {
         Pending {
             event,
             waker: AtomicWaker::new(),
-            settled: Mutex::new(Settled { outcome: None, left: None }),
+            settled: Mutex::new(Settled { outcome: None, known: KnownWork::new(), left: None }),
             is_settled: AtomicBool::new(false),
             is_abandoned: AtomicBool::new(false),
         }
@@ -68,9 +70,14 @@ impl<B: Backend> Pending<B> {
         self.waker.register(waker);
     }
 
-    /// Takes the outcome. Returns `None` while the work is pending.
-    pub(crate) fn take_outcome(&self) -> Option<Outcome<B>> {
-        if self.is_settled.load(Ordering::Acquire) { self.lock().outcome.take() } else { None }
+    /// Takes the outcome, and adds what the event has answered to `known`. Returns `None` while the work is pending.
+    pub(crate) fn take_outcome(&self, known: &mut KnownWork) -> Option<Outcome<B>> {
+        if !self.is_settled.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut settled = self.lock();
+        known.add(&settled.known);
+        settled.outcome.take()
     }
 
     /// Marks the future as dropped, and drops its waker. The outcome is not needed.
@@ -87,8 +94,9 @@ impl<B: Backend> Pending<B> {
         match settled.outcome {
             None => settled.left = Some(value),
             Some(Ok(())) => {
+                let known = std::mem::take(&mut settled.known);
                 drop(settled);
-                drop(value);
+                known.run(|| drop(value));
             }
             Some(Err(_)) => std::mem::forget(value),
         }
@@ -98,8 +106,13 @@ impl<B: Backend> Pending<B> {
 impl<B: Backend> Watched for Pending<B> {
     fn settle(&self) -> bool {
         // The question can drop owners whose destructors the backend has deferred.
-        let Some(outcome) = refuse_awaits(|| ask::<B>(&self.event)) else { return false };
-        self.lock().outcome = Some(outcome);
+        let mut known = KnownWork::new();
+        let Some(outcome) = refuse_awaits(|| ask::<B>(&self.event, &mut known)) else {
+            return false;
+        };
+        let mut settled = self.lock();
+        (settled.outcome, settled.known) = (Some(outcome), known);
+        drop(settled);
         self.is_settled.store(true, Ordering::Release);
         true
     }
@@ -118,16 +131,18 @@ impl<B: Backend> Drop for Pending<B> {
         let settled = self.settled.get_mut().unwrap_or_else(PoisonError::into_inner);
         let left = settled.left.take();
         match settled.outcome {
-            Some(Ok(())) => drop(left),
+            Some(Ok(())) => settled.known.run(|| drop(left)),
             _ => std::mem::forget(left),
         }
     }
 }
 
-/// Asks whether the work before the event's record has ended. Returns `None` while it is pending.
-pub(crate) fn ask<B: Backend>(event: &B::Event) -> Option<Outcome<B>> {
-    let answer = run_quietly(|| event.query()).unwrap_or_else(|| {
-        let reason = "the backend panicked in `Event::query`, which the contract forbids; use another version of it";
+/// Asks whether the work before the event's record has ended, and adds the answer to `known`. Returns `None` while it is
+/// pending.
+pub(crate) fn ask<B: Backend>(event: &B::Event, known: &mut KnownWork) -> Option<Outcome<B>> {
+    let ask = || Ok(event.status_into(known)? != EventStatus::Pending);
+    let answer = run_quietly(ask).unwrap_or_else(|| {
+        let reason = "the backend panicked in `Event::status`, which the contract forbids; use another version of it";
         Err(ContractError::NotPermitted { operation: "Done::poll", reason }.into())
     });
     outcome_of(answer)
