@@ -18,6 +18,7 @@ pub mod events;
 pub mod host;
 pub mod lives;
 pub mod memory;
+pub mod retained;
 pub mod right;
 pub mod side_streams;
 pub mod support;
@@ -32,7 +33,7 @@ use support::Outcome;
 pub struct Bug<B: Backend> {
     /// The name of the test and of the program.
     pub name: &'static str,
-    /// The public thread.
+    /// The public thread. Without a path, the bug was written for this test.
     pub source: &'static str,
     /// What is found.
     pub kind: FindingKind,
@@ -60,6 +61,12 @@ pub fn right<B: Backend>() -> Vec<Right<B>> {
         ("regions_of_all_sizes", again::regions_of_all_sizes::<B>),
         ("nested_forks", again::nested_forks::<B>),
         ("threads_that_end", again::threads_that_end::<B>),
+        ("freed_by_a_destructor", retained::freed_by_a_destructor::<B>),
+        ("block_that_a_destructor_returns", retained::block_that_a_destructor_returns::<B>),
+        ("memory_that_is_allocated_again", retained::memory_that_is_allocated_again::<B>),
+        ("work_of_a_destructor", retained::work_of_a_destructor::<B>),
+        ("value_of_a_dropped_future", retained::value_of_a_dropped_future::<B>),
+        ("drain_after_a_collect", retained::drain_after_a_collect::<B>),
     ]
 }
 
@@ -135,4 +142,11 @@ bugs! {
     host::batch_given_back_too_early, "BVLC/caffe/pull/2998", WriteAfterRead, Wait("prefetch", "layer");
     lives::work_behind_a_fault, "NVIDIA/cuda-python/issues/2761", BehindFault, Missing::None;
     lives::allocator_keeps_a_dead_stream, "pytorch/pytorch/pull/66941", UseAfterOwner, Missing::None;
+    retained::retained_and_not_waited_for, "", ReadAfterWrite, Wait("caller", "side");
+    retained::collected_and_not_waited_for, "", ReadAfterWrite, Wait("caller", "side");
+    retained::dropped_by_a_retain, "", ReadAfterWrite, Wait("caller", "side");
+    retained::marked_and_not_waited_for, "", ReadAfterWrite, Wait("caller", "side");
+    retained::future_that_is_only_woken, "", ReadAfterWrite, Wait("caller", "side");
+    retained::future_that_is_not_awaited, "", ReadAfterWrite, Wait("caller", "side");
+    retained::retained_for_another_stream, "", UseAfterRelease, Host("copy");
 }

@@ -25,6 +25,7 @@ fn main() {
 
 const TESTS: &[(&str, fn())] = &[
     ("findings_have_the_places_of_the_program", || succeed("places", "1")),
+    ("collect_orders_only_the_destructors", || succeed("retained", "1")),
     ("plain_streams_and_events_mix_with_checked_ones", || succeed("mixture", "1")),
     ("no_stream_has_a_check_without_the_variable", || succeed("plain", "0")),
     ("findings_are_printed_and_written_at_exit", findings_are_printed_and_written_at_exit),

@@ -4,12 +4,16 @@ use std::panic::Location;
 
 use gpu_stream::checked::{CheckedStream, FindingKind, Report};
 use gpu_stream::prelude::*;
-use gpu_stream::{Access, Any, AnyError, AnyEvent, AnyStream, Checked, Host, HostStream, Region};
+use gpu_stream::retain::Refused;
+use gpu_stream::{
+    Access, Any, AnyError, AnyEvent, AnyStream, Checked, Host, HostStream, Reclaimer, Region,
+};
 
 /// Runs the program with this name.
 pub fn run(name: &str) {
     match name {
         "places" => places().expect("the host does it"),
+        "retained" => retained().expect("the host does it"),
         "mixture" => mixture().expect("the host does it"),
         "plain" => plain().expect("the host does it"),
         "mistakes" => mistakes().expect("the host does it"),
@@ -98,6 +102,40 @@ fn places() -> Result<(), AnyError> {
     });
     result?;
     check_one(&report, FindingKind::ReadAfterWrite, line() - 7, line() - 6);
+    Ok(())
+}
+
+/// A collect orders the destructors that it runs, and not the program. A drain orders both.
+fn retained() -> Result<(), AnyError> {
+    struct Buffer(Region);
+    impl Drop for Buffer {
+        fn drop(&mut self) {
+            Any::host_access(Access::Release, &self.0);
+        }
+    }
+    for (drains, start) in [(false, 0x1000), (true, 0x3000)] {
+        let (result, report) = Checked::<Host>::scope(|_| {
+            let [first, second] = two_streams()?;
+            let (input, output) =
+                (Region::new("in", start, 16), Region::new("out", start + 64, 16));
+            let reclaimer = Reclaimer::new();
+            first.reads(&input);
+            first.writes(&output);
+            reclaimer.retain(Buffer(input), &[&first]).map_err(Refused::leak)?;
+            assert_eq!(reclaimer.collect()?.dropped, 1);
+            if drains {
+                reclaimer.drain()?;
+            }
+            second.reads(&output);
+            Ok::<_, AnyError>(())
+        });
+        result?;
+        if drains {
+            report.assert_empty();
+        } else {
+            check_one(&report, FindingKind::ReadAfterWrite, line() - 13, line() - 7);
+        }
+    }
     Ok(())
 }
 
