@@ -1,6 +1,6 @@
 """Calls the handler from JAX, and prints a table. Fails if a result is wrong, or if one without a wait is right.
 
-usage: python3 jax_ffi.py LIBRARY [--rounds N] [--size N]
+usage: python3 jax_ffi.py LIBRARY [--rounds N] [--size N] [--without-kernels]
 
 LIBRARY is libgpu_stream_jax_ffi.so. On CUDA devices, the data show the order. On the CPU, where XLA has no streams, the
 handler's errors are checked: they show what XLA has passed. GPU_STREAM_REQUIRE=cuda, or cuda:2, makes missing devices a failure.
@@ -10,7 +10,9 @@ import argparse
 import ctypes
 import functools
 import os
+import shutil
 import sys
+import tempfile
 
 # Two devices on the CPU, too. Read when JAX starts.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
@@ -18,24 +20,30 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 NOTHING, FORK, JOIN = 0, 1, 2
-VMAP_METHODS = ("sequential", "expand_dims", "broadcast_all")
+CLEARS = 200  # how often a result is set to zero first
 
 
 class Library:
-    """The handler's library, registered for a platform: once plainly, and once so that XLA may capture the call."""
+    """The handler's library, registered for a platform: once plainly, and once so that XLA may capture the call.
+
+    A second copy of the file is another library, with streams of its own. Its calls are `gpu_stream_copy_other`.
+    """
 
     def __init__(self, path, platform):
         self.library = ctypes.CDLL(os.path.abspath(path))
         self.library.gpu_stream_jax_calls.restype = ctypes.c_uint64
-        handler = jax.ffi.pycapsule(self.library.gpu_stream_jax_copy)
-        jax.ffi.register_ffi_target("gpu_stream_copy", handler, platform=platform)
-        compatible = command_buffer_trait()
-        self.can_capture = compatible is not None
-        if self.can_capture:
-            jax.ffi.register_ffi_target("gpu_stream_copy_captured", handler, platform=platform, traits=compatible)
+        with tempfile.TemporaryDirectory() as folder:
+            other = ctypes.CDLL(shutil.copy(path, folder))
+        handlers = {
+            "gpu_stream_copy": self.library.gpu_stream_jax_copy,
+            "gpu_stream_copy_capturable": self.library.gpu_stream_jax_copy_capturable,
+            "gpu_stream_copy_other": other.gpu_stream_jax_copy,
+        }
+        for name, handler in handlers.items():
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(handler), platform=platform)
 
     def calls(self):
         return self.library.gpu_stream_jax_calls()
@@ -45,14 +53,6 @@ class Library:
             raise RuntimeError("see the message above")
 
 
-def command_buffer_trait():
-    """Returns XLA's trait of a handler whose work may be captured, or None where jaxlib does not name it."""
-    from jaxlib import xla_client
-
-    traits = getattr(xla_client, "CustomCallTargetTraits", None)
-    return getattr(traits, "COMMAND_BUFFER_COMPATIBLE", None)
-
-
 def copy(x, *, target="gpu_stream_copy", vmap_method="broadcast_all", **attributes):
     """Copies an array by the handler."""
     result = jax.ShapeDtypeStruct(x.shape, x.dtype)
@@ -60,13 +60,21 @@ def copy(x, *, target="gpu_stream_copy", vmap_method="broadcast_all", **attribut
     return call(x, **{name: np.int32(value) for name, value in attributes.items()})
 
 
-@functools.partial(jax.jit, static_argnames=("without", "target"))
-def step(x, identity, without=NOTHING, target="gpu_stream_copy"):
-    """XLA's earlier work, which takes long; the handler's, which takes long, too; and XLA's later work."""
-    for _ in range(8):
-        x = x @ identity
-    copied = copy(x, target=target, clears=200, without=without)
-    return copied, copied + 1
+def step(x, identity, *, without=NOTHING, target="gpu_stream_copy", vmap_method="broadcast_all"):
+    """XLA's earlier work, which takes long; the handler's, which does so, too; and XLA's later work.
+
+    Without an identity matrix, another library does XLA's work, and XLA launches no kernels.
+    """
+    other = functools.partial(copy, target="gpu_stream_copy_other", vmap_method=vmap_method)
+    if identity is None:
+        x = other(x, clears=10 * CLEARS if without == FORK else CLEARS)
+    else:
+        for _ in range(8):
+            x = x @ identity
+    # Without the fork, the handler must be early; without the join, late.
+    clears = 0 if without == FORK else CLEARS
+    copied = copy(x, target=target, vmap_method=vmap_method, clears=clears, without=without)
+    return copied, other(copied) if identity is None else copied + 1
 
 
 def main():
@@ -74,6 +82,9 @@ def main():
     parser.add_argument("library", help="libgpu_stream_jax_ffi.so")
     parser.add_argument("--rounds", type=int, default=20, help="rounds of each case on a GPU")
     parser.add_argument("--size", type=int, default=4096, help="rows of a matrix on a GPU")
+    parser.add_argument(
+        "--without-kernels", action="store_true", help="let XLA launch none, for a simulated driver, whose kernels do nothing"
+    )
     arguments = parser.parse_args()
     on_gpu = jax.default_backend() == "gpu"
     devices = jax.devices()
@@ -91,111 +102,131 @@ def main():
 # --- On GPUs.
 
 
-def on_gpus(library, arguments):
-    size, rounds = arguments.size, arguments.rounds
-    rows = []
+class Rounds:
+    """Runs cases in rounds, each with its own number, and notes how many rounds are wrong."""
 
-    def case(name, run, must_be_wrong=False):
-        """Runs rounds, each with its own number, and notes how many are wrong."""
+    def __init__(self, library, arguments):
+        self.library, self.rounds, self.size = library, arguments.rounds, arguments.size
+        self.kernels = not arguments.without_kernels
+        self.rows, self.skipped = [], []
+
+    def case(self, name, run, must_be_wrong=False):
         run(0)  # compiles, and creates the handler's streams
-        before, wrong = library.calls(), 0
-        for number in range(1, rounds + 1):
+        before, wrong = self.library.calls(), 0
+        for number in range(1, self.rounds + 1):
             wrong += not run(number)
         is_as_expected = wrong > 0 if must_be_wrong else wrong == 0
-        rows.append((name, rounds, wrong, library.calls() - before, "ok" if is_as_expected else "FAILED"))
+        calls = self.library.calls() - before
+        self.rows.append((name, self.rounds, wrong, calls, "ok" if is_as_expected else "FAILED"))
 
-    def is_right(outcome, number):
-        copied, later = outcome
-        return bool(jnp.all(copied == number)) and bool(jnp.all(later == number + 1))
+    def skip(self, reason, *names):
+        self.skipped += [(name, reason) for name in names]
 
-    def arguments_on(device):
-        return functools.partial(jax.device_put, device=device), jax.device_put(jnp.eye(size), device)
+    def put(self, numbers, where=None, rows=None):
+        """Puts matrices of one number each on a device. Numbers below 2048 are exact in TF32."""
+        size = rows or self.size
+        whole = np.broadcast_to(np.asarray(numbers, np.float32)[..., None, None], (*np.shape(numbers), size, size))
+        return jax.device_put(np.ascontiguousarray(whole), where)
 
-    # Numbers below 2048 are exact in TF32.
-    def in_jit(device, **static):
-        put, identity = arguments_on(device)
+    def identity(self, where=None, rows=None):
+        return jax.device_put(np.eye(rows or self.size, dtype=np.float32), where) if self.kernels else None
+
+    def are_right(self, outcome, numbers):
+        copied, later = (np.asarray(part) for part in outcome)
+        numbers = np.asarray(numbers)[..., None, None]
+        return bool(np.all(copied == numbers) and np.all(later == numbers + self.kernels))
+
+    def in_jit(self, device, **static):
+        identity, run_step = self.identity(device), jax.jit(functools.partial(step, **static))
 
         def run(number):
-            outcome = step(put(jnp.full((size, size), float(number))), identity, **static)
-            jax.block_until_ready(outcome)
+            outcome = run_step(self.put(number, device), identity)
+            # What the later work has seen, before anything waits for the handler's streams.
+            later = np.asarray(outcome[1])
             if static.get("without") == JOIN:
-                # Looks at what the later work has seen, before the handler's streams are waited for.
-                seen = bool(jnp.all(outcome[1] == number + 1))
-                library.synchronize()
-                return seen
-            return is_right(outcome, number)
+                self.library.synchronize()
+                return bool(np.all(later == number + self.kernels))
+            return self.are_right(outcome, number)
 
         return run
 
-    def in_vmap(method):
-        small = jnp.eye(size // 2)
-
-        @jax.jit
-        @functools.partial(jax.vmap, in_axes=(0, None))
-        def batched(x, identity):
-            for _ in range(8):
-                x = x @ identity
-            copied = copy(x, vmap_method=method, clears=100)
-            return copied, copied + 1
+    def in_vmap(self, method):
+        rows = self.size // 2
+        identity = self.identity(rows=rows)
+        batched = jax.jit(jax.vmap(functools.partial(step, vmap_method=method), in_axes=(0, None)))
 
         def run(number):
-            numbers = jnp.arange(4.0).reshape(4, 1, 1) + number
-            x = jnp.broadcast_to(numbers, (4, size // 2, size // 2))
-            copied, later = batched(x, small)
-            return bool(jnp.all(copied == numbers)) and bool(jnp.all(later == numbers + 1))
+            numbers = number + np.arange(4)
+            return self.are_right(batched(self.put(numbers, rows=rows), identity), numbers)
 
         return run
 
-    def in_a_loop(number):
+    def in_a_loop(self, number):
         loop = jax.jit(lambda x: jax.lax.fori_loop(0, 10, lambda _, x: copy(x, clears=20) + 1, x))
-        return bool(jnp.all(loop(jnp.full((size, size), float(number))) == number + 10))
+        return bool(np.all(np.asarray(loop(self.put(number))) == number + 10))
 
-    def on_two(number):
-        pairs = [(device, arguments_on(device)) for device in jax.devices()[:2]]
-        outcomes = [
-            step(put(jnp.full((size, size), float(number + index))), identity)
-            for index, (_, (put, identity)) in enumerate(pairs)
-        ]
-        # Both are submitted before either is looked at.
-        right = [is_right(outcome, number + index) for index, outcome in enumerate(outcomes)]
-        places = [next(iter(outcome[1].devices())) for outcome in outcomes]
-        return all(right) and places == [device for device, _ in pairs]
+    def on_two_devices(self):
+        devices = jax.devices()[:2]
+        identities, run_step = [self.identity(device) for device in devices], jax.jit(step)
 
-    first = jax.devices()[0]
-    case("jit", in_jit(first))
-    for method in VMAP_METHODS:
-        case(f"vmap, {method}", in_vmap(method))
-    case("jit, a loop of 10 calls", in_a_loop)
-    if library.can_capture:
-        # XLA captures only with flags of its own, and not with those of each version: the calls tell.
-        case("jit, XLA may capture", in_jit(first, target="gpu_stream_copy_captured"))
-    skipped = []
-    if len(jax.devices()) > 1:
-        case("jit on the second device", in_jit(jax.devices()[1]))
-        case("jit on two devices at once", on_two)
-        sharded = sharded_step(size)
-        case("shard_map over two devices", lambda number: is_right(sharded(number), number))
+        def run(number):
+            outcomes = [
+                run_step(self.put(number + index, device), identity)
+                for index, (device, identity) in enumerate(zip(devices, identities))
+            ]
+            # Both are submitted before either is looked at.
+            are_right = [self.are_right(outcome, number + index) for index, outcome in enumerate(outcomes)]
+            places = [next(iter(outcome[1].devices())) for outcome in outcomes]
+            return all(are_right) and places == devices
+
+        return run
+
+    def sharded(self):
+        mesh, run_sharded = sharded_step(self.kernels)
+        identity = self.identity(NamedSharding(mesh, PartitionSpec()))
+        where = NamedSharding(mesh, PartitionSpec("device"))
+        return lambda number: self.are_right(run_sharded(self.put(number, where), identity), number)
+
+    def print(self):
+        print("\n| case | rounds | wrong | calls of the handler | |\n|---|---:|---:|---:|---|")
+        for row in self.rows:
+            print("| " + " | ".join(map(str, row)) + " |")
+        for name, reason in self.skipped:
+            print(f"| {name} | skipped: {reason} | | | |")
+        failed = sum(row[-1] != "ok" for row in self.rows)
+        print(f"\n{len(self.rows) - failed} ok, {failed} failed, {len(self.skipped)} skipped")
+        return failed
+
+
+def on_gpus(library, arguments):
+    rounds, first = Rounds(library, arguments), jax.devices()[0]
+    rounds.case("jit", rounds.in_jit(first))
+    rounds.case("vmap, expand_dims", rounds.in_vmap("expand_dims"))
+    rounds.case("vmap, broadcast_all", rounds.in_vmap("broadcast_all"))
+    if rounds.kernels:
+        rounds.case("vmap, sequential", rounds.in_vmap("sequential"))
+        rounds.case("jit, a loop of 10 calls", rounds.in_a_loop)
     else:
-        skipped = ["jit on the second device", "jit on two devices at once", "shard_map over two devices"]
-    case("control: without the fork", in_jit(first, without=FORK), must_be_wrong=True)
-    case("control: without the join", in_jit(first, without=JOIN), must_be_wrong=True)
+        rounds.skip("needs kernels", "vmap, sequential", "jit, a loop of 10 calls")
+    # Whether XLA captures depends on its version and flags. Then there are fewer calls.
+    rounds.case("jit, XLA may capture", rounds.in_jit(first, target="gpu_stream_copy_capturable"))
+    if len(jax.devices()) > 1:
+        rounds.case("jit on the second device", rounds.in_jit(jax.devices()[1]))
+        rounds.case("jit on two devices at once", rounds.on_two_devices())
+        rounds.case("shard_map over two devices", rounds.sharded())
+    else:
+        names = ("jit on the second device", "jit on two devices at once", "shard_map over two devices")
+        rounds.skip("one device", *names)
+    rounds.case("control: without the fork", rounds.in_jit(first, without=FORK), must_be_wrong=True)
+    rounds.case("control: without the join", rounds.in_jit(first, without=JOIN), must_be_wrong=True)
+    return rounds.print()
 
-    print("\n| case | rounds | wrong | calls of the handler | |\n|---|---:|---:|---:|---|")
-    for row in rows:
-        print("| " + " | ".join(map(str, row)) + " |")
-    for name in skipped:
-        print(f"| {name} | skipped: one device | | | |")
-    failed = sum(row[-1] != "ok" for row in rows)
-    print(f"\n{len(rows) - failed} ok, {failed} failed, {len(skipped)} skipped")
-    return failed
 
-
-def sharded_step(size):
-    """Returns a function that runs `step` on two devices, each with half of the rows."""
+def sharded_step(kernels=True):
+    """Returns a mesh of two devices, and a function that runs `step` on both, each with half of the rows."""
     mesh = Mesh(np.array(jax.devices()[:2]), ("device",))
-    rows, whole = PartitionSpec("device"), PartitionSpec()
-    run = jax.jit(jax.shard_map(step, mesh=mesh, in_specs=(rows, whole), out_specs=rows))
-    return lambda number: run(jnp.full((size, size), float(number)), jnp.eye(size))
+    rows, whole = PartitionSpec("device"), PartitionSpec() if kernels else None
+    return mesh, jax.jit(jax.shard_map(step, mesh=mesh, in_specs=(rows, whole), out_specs=rows))
 
 
 # --- On the CPU.
@@ -227,8 +258,8 @@ def on_the_cpu(library):
         "vmap, broadcast_all": (lambda: batched("broadcast_all")(batch), no_stream(12000)),
         "a loop": (lambda: jax.lax.fori_loop(0, 3, lambda _, x: copy(x), x), no_stream(4000)),
         "the second device": (lambda: copy(jax.device_put(x, jax.devices()[1])), no_stream(4000)),
-        "the program for GPUs": (lambda: step(matrix, matrix), no_stream(256)),
-        "shard_map over two devices": (lambda: sharded_step(8)(1), no_stream(128)),
+        "the program for GPUs": (lambda: jax.jit(step)(matrix, matrix), no_stream(256)),
+        "shard_map over two devices": (lambda: sharded_step()[1](matrix, matrix), no_stream(128)),
         "bfloat16": (lambda: copy(x.astype(jnp.bfloat16)), no_stream(2000)),
         "complex64": (lambda: copy(x.astype(jnp.complex64)), no_stream(8000)),
         "no elements: XLA makes no call": (lambda: copy(x[:0]), ("no error",)),

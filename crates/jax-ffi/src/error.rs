@@ -123,7 +123,7 @@ pub enum HandlerError {
     },
 }
 
-/// The exported function, which begins each text.
+/// The exported function, which begins each text, also where XLA may capture the call.
 const NAME: &str = "gpu_stream_jax_copy";
 
 impl HandlerError {

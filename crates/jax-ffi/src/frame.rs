@@ -30,7 +30,7 @@ pub struct Array {
 }
 
 impl<'f> Frame<'f> {
-    /// Checks a frame. Answers XLA's question for the metadata, and then returns `None`.
+    /// Checks a frame. Answers XLA's question for the metadata, with `traits`, and then returns `None`.
     ///
     /// # Errors
     /// An error for a frame, a table or a question that is null, too short or of an unknown version, and for another stage
@@ -40,7 +40,10 @@ impl<'f> Frame<'f> {
     /// - `frame` is null, or a call frame as `c_api.h` describes it. It, its table and what it points to are valid for reads
     ///   until `'f` ends.
     /// - The struct of a question for the metadata is valid for writes.
-    pub unsafe fn check(frame: *const CallFrame) -> Result<Option<Self>, HandlerError> {
+    pub unsafe fn check(
+        frame: *const CallFrame,
+        traits: u32,
+    ) -> Result<Option<Self>, HandlerError> {
         // SAFETY: the frame is null, or begins with its size (caller contract).
         let found = if frame.is_null() { 0 } else { unsafe { (*frame).struct_size } };
         ensure_size("call frame", found, CallFrame::SIZE)?;
@@ -51,7 +54,7 @@ impl<'f> Frame<'f> {
         if kind == Some(xla::EXTENSION_METADATA) {
             let question = frame.extension_start.cast::<MetadataExtension>();
             // SAFETY: the extension's kind names this type. The table is null or valid (caller contract).
-            return unsafe { answer_metadata(question, frame.api) }.map(|()| None);
+            return unsafe { answer_metadata(question, frame.api, traits) }.map(|()| None);
         }
         if frame.api.is_null() {
             return Err(HandlerError::NoTable);
@@ -192,7 +195,7 @@ impl<'f> Frame<'f> {
     }
 }
 
-/// Writes the newest version that XLA and this handler both know.
+/// Writes the newest version that XLA and this handler both know, and the handler's traits.
 ///
 /// # Safety
 /// - `question` is an extension of this type, whose struct for the metadata is null or valid for writes.
@@ -200,6 +203,7 @@ impl<'f> Frame<'f> {
 unsafe fn answer_metadata(
     question: *mut MetadataExtension,
     api: *const Api,
+    traits: u32,
 ) -> Result<(), HandlerError> {
     // SAFETY: a field is read only if its struct's size includes it (caller contract).
     unsafe {
@@ -214,9 +218,7 @@ unsafe fn answer_metadata(
         (*metadata).version.struct_size = size_of::<xla::Version>();
         (*metadata).version.major = xla::MAJOR;
         (*metadata).version.minor = minor.clamp(oldest, newest);
-        // No trait: XLA calls the handler in each execution. A program that registers it with the trait "command buffer
-        // compatible" lets XLA capture the call into a graph.
-        (*metadata).traits = 0;
+        (*metadata).traits = traits;
     }
     Ok(())
 }

@@ -36,7 +36,28 @@ static CALLS: AtomicU64 = AtomicU64::new(0);
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gpu_stream_jax_copy(frame: *mut CallFrame) -> *mut XlaError {
     // SAFETY: the frame is as required (caller contract).
-    let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { call(frame) }));
+    unsafe { handle(frame, 0) }
+}
+
+/// Does what [`gpu_stream_jax_copy`] does, and lets XLA capture the call into a graph (a *command buffer*).
+///
+/// XLA then launches the graph without a call. The handler may allow it, because each call submits the same work.
+///
+/// # Safety
+/// As [`gpu_stream_jax_copy`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gpu_stream_jax_copy_capturable(frame: *mut CallFrame) -> *mut XlaError {
+    // SAFETY: the frame is as required (caller contract).
+    unsafe { handle(frame, xla::COMMAND_BUFFER_COMPATIBLE) }
+}
+
+/// Calls [`call`], and converts its outcome for XLA.
+///
+/// # Safety
+/// As [`gpu_stream_jax_copy`].
+unsafe fn handle(frame: *const CallFrame, traits: u32) -> *mut XlaError {
+    // SAFETY: the frame is as required (caller contract).
+    let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { call(frame, traits) }));
     let outcome =
         outcome.unwrap_or_else(|panic| Err(HandlerError::Panic { text: text_of(&*panic) }));
     match outcome {
@@ -46,7 +67,7 @@ pub unsafe extern "C" fn gpu_stream_jax_copy(frame: *mut CallFrame) -> *mut XlaE
     }
 }
 
-/// Returns how many calls of [`gpu_stream_jax_copy`] have submitted work. A graph that XLA launches makes no call.
+/// Returns how many calls have submitted work. A graph that XLA launches makes no call.
 #[unsafe(no_mangle)]
 pub extern "C" fn gpu_stream_jax_calls() -> u64 {
     CALLS.load(Ordering::Relaxed)
@@ -70,16 +91,16 @@ pub extern "C" fn gpu_stream_jax_synchronize() -> c_int {
     }
 }
 
-/// Does what [`gpu_stream_jax_copy`] does, and returns the error as a value of Rust.
+/// Does what [`gpu_stream_jax_copy`] does, with these traits, and returns the error as a value of Rust.
 ///
 /// # Errors
 /// See [`HandlerError`].
 ///
 /// # Safety
 /// As [`gpu_stream_jax_copy`].
-pub unsafe fn call(frame: *const CallFrame) -> Result<(), HandlerError> {
+pub unsafe fn call(frame: *const CallFrame, traits: u32) -> Result<(), HandlerError> {
     // SAFETY: the frame is as required (caller contract).
-    let Some(frame) = (unsafe { Frame::check(frame) })? else { return Ok(()) };
+    let Some(frame) = (unsafe { Frame::check(frame, traits) })? else { return Ok(()) };
     let copy = Copy::read(&frame)?;
     let stream = RawStream::from_ptr(frame.stream(copy.from.bytes)?);
     // SAFETY: XLA keeps its stream alive through the call, and the wrapper and its events end with the call. The device is

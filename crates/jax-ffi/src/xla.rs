@@ -27,6 +27,9 @@ pub const SCALAR: c_int = 3;
 /// `XLA_FFI_DataType_S32`.
 pub const S32: c_int = 4;
 
+/// `XLA_FFI_HANDLER_TRAITS_COMMAND_BUFFER_COMPATIBLE`: XLA may capture a call into a graph, and launch that instead.
+pub const COMMAND_BUFFER_COMPATIBLE: u32 = 1;
+
 /// Codes of errors: `XLA_FFI_Error_Code`.
 pub mod code {
     use std::ffi::c_int;

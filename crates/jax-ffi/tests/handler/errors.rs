@@ -11,10 +11,10 @@ use gpu_stream_jax_ffi::xla::code::{
     FAILED_PRECONDITION, INTERNAL, INVALID_ARGUMENT, UNIMPLEMENTED,
 };
 use gpu_stream_jax_ffi::xla::{Api, CallFrame, Metadata, MetadataExtension};
-use gpu_stream_jax_ffi::{branches, call, gpu_stream_jax_copy};
+use gpu_stream_jax_ffi::{branches, call, gpu_stream_jax_copy, gpu_stream_jax_copy_capturable};
 use gpu_stream_test_support::{Case, cases, skip};
 
-use crate::fake::{Call, ask_metadata, table};
+use crate::fake::{Call, ask_metadata, ask_metadata_of, table};
 use crate::order::{Execution, is_done};
 
 pub const CASES: &[Case] = &cases![
@@ -31,6 +31,9 @@ fn the_metadata_have_the_newest_version_that_both_know() {
         assert_eq!(ask_metadata(Some(&table(theirs)), SIZES), Ok((0, minor, 0)), "0.{theirs}");
     }
     assert_eq!(ask_metadata(None, SIZES), Ok((0, 1, 0)));
+    let (asked, compatible) =
+        (ask_metadata_of(gpu_stream_jax_copy_capturable, Some(&table(4)), SIZES), 1);
+    assert_eq!(asked, Ok((0, 4, compatible)));
     for (place, text) in [(0, "has 31 bytes, and 32"), (1, "has 35 bytes, and 36")] {
         let mut sizes = SIZES;
         sizes[place] -= 1;
@@ -140,13 +143,13 @@ fn calls_without_a_table_submit_nothing() {
     {
         bad.run().expect("null, which is all that XLA can get");
         // SAFETY: the fake's frame is valid.
-        let error = bad.frame(|frame| unsafe { call(frame) }).expect_err(text);
+        let error = bad.frame(|frame| unsafe { call(frame, 0) }).expect_err(text);
         assert!(error.to_string().contains(text), "{error}");
     }
     // SAFETY: null is allowed.
     unsafe {
         assert!(gpu_stream_jax_copy(ptr::null_mut()).is_null());
-        let error = call(ptr::null()).expect_err("no frame");
+        let error = call(ptr::null(), 0).expect_err("no frame");
         assert!(matches!(error, HandlerError::TooShort { found: 0, needed: CallFrame::SIZE, .. }));
     }
     branches::synchronize().expect("the handler's streams");

@@ -222,8 +222,23 @@ impl Call {
     }
 }
 
+/// A handler as XLA knows it.
+pub type Handler = unsafe extern "C" fn(*mut CallFrame) -> *mut XlaError;
+
+/// The version and the traits that a handler answers.
+pub type Answered = (c_int, c_int, u32);
+
 /// Asks the handler for its metadata. `sizes` are those of the question and of the struct for the metadata.
-pub fn ask_metadata(api: Option<&Api>, sizes: [usize; 2]) -> Result<(c_int, c_int, u32), Raised> {
+pub fn ask_metadata(api: Option<&Api>, sizes: [usize; 2]) -> Result<Answered, Raised> {
+    ask_metadata_of(gpu_stream_jax_copy, api, sizes)
+}
+
+/// Asks any handler for its metadata.
+pub fn ask_metadata_of(
+    handler: Handler,
+    api: Option<&Api>,
+    sizes: [usize; 2],
+) -> Result<Answered, Raised> {
     let mut metadata = Metadata {
         struct_size: sizes[1],
         version: Version { struct_size: 0, extension_start: ptr::null_mut(), major: -1, minor: -1 },
@@ -243,7 +258,7 @@ pub fn ask_metadata(api: Option<&Api>, sizes: [usize; 2]) -> Result<(c_int, c_in
         unsafe {
             (*frame).api = api.map_or(ptr::null(), |api| &raw const *api);
             (*frame).extension_start = (&raw mut extension).cast();
-            gpu_stream_jax_copy(frame)
+            handler(frame)
         }
     });
     if error.is_null() {
