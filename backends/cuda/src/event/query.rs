@@ -86,6 +86,13 @@ impl CudaEvent {
         }
     }
 
+    /// Returns `true` if `code`, the driver's answer to a query, means that the last record was made in a capture that has ended:
+    /// other code has made it, or another thread captured the stream for the time of the record.
+    #[inline]
+    fn is_of_past_capture(&self, code: CudaCode) -> bool {
+        code == CudaCode::INVALID_VALUE && (self.is_shared() || self.record.is_any())
+    }
+
     /// Converts the driver's code for a wait into a result.
     #[inline]
     pub(crate) fn check_wait(&self, code: CudaCode, operation: &'static str) -> Result<()> {
@@ -144,7 +151,7 @@ impl CudaEvent {
         let _relaxed = call.relaxed()?;
         // SAFETY: `self` keeps the event alive.
         match self.with_current(call, || unsafe { function(self.as_ptr()) })? {
-            CudaCode::INVALID_VALUE if self.is_shared() => {
+            code if self.is_of_past_capture(code) => {
                 Err(CudaError::CapturedEvent { operation: call.operation }.into())
             }
             code => Ok(code),
