@@ -21,6 +21,13 @@ impl CudaStream {
         (!is_captured).then_some(symbols)
     }
 
+    /// Returns `true` if the stream is certainly not being captured, as far as the fast path can tell. Does not check for a
+    /// reset of the context, like a record on the fast path.
+    #[inline]
+    pub(crate) fn is_not_capturing_fast(&self) -> bool {
+        self.fast_symbols().is_some()
+    }
+
     /// Tries to record the event on the fast path. Returns `None` if the slow path is needed.
     #[inline]
     fn try_record_fast(&self, event: &CudaEvent) -> Option<CudaCode> {

@@ -198,8 +198,12 @@ unsafe impl Stream for CudaStream {
     /// Also [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream while a stream that it
     /// synchronizes with is being captured. The default stream itself is never captured; it cannot be used then, and the
     /// driver tells no more.
+    #[inline]
     fn capture_status(&self) -> Result<CaptureStatus, CudaError> {
-        self.call(|| self.driver_capture_status("Stream::capture_status"))
+        self.call(|| match self.is_not_capturing_fast() {
+            true => Ok(CaptureStatus::None),
+            false => self.driver_capture_status("Stream::capture_status"),
+        })
     }
 
     /// Launches a closure on the stream: see [`Stream::launch_host_func`].

@@ -66,9 +66,9 @@ pub const ALLOWED: &[AllowedOutcome] = &[
             "pending:",
             "capture: record_event",
             "foreign event:",
-            "retained: collect",
-            "retained: drain",
-            "retained: retain, last of a batch",
+            "capture_status",
+            "capture: capture_status",
+            "retained:",
             "await: done, busy",
         ]),
     AllowedOutcome::of(
