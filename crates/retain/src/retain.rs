@@ -102,6 +102,9 @@ impl<B: Backend> Reclaimer<B> {
                 check(*stream, true)?;
                 if !streams.iter().take(earlier).any(|other| other.is_same(*stream)) {
                     batch.record(count, *stream)?;
+                    // A capture that began after the check can have the record. No later call could record it again, since
+                    // the stream is not kept.
+                    check(*stream, false)?;
                     count += 1;
                 }
             }
