@@ -188,6 +188,7 @@ mutations! {
     DropPanicIsHidden K6 "a panic in a destructor does not reach the caller";
     RefusedValueIsDropped K7 "a value that is refused is dropped";
     CapturedStreamTakesValues K7 "a captured stream takes values";
+    CaptureIsAskedOnce K7 "only the first value of a batch is refused by a captured stream";
     RetainBreaksCaptures K7 "a retain breaks the capture of its stream";
     ReleaseForgetsTheLast K8 "release_on leaves the last user out";
     ReleasedValueIsKept K8 "release_on drops the value on another thread";

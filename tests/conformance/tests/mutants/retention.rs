@@ -157,6 +157,10 @@ impl Retention<Mutant> for Faulty {
                         forget(value);
                         return Ok(());
                     }
+                    Some(Mutation::CaptureIsAskedOnce) if self.pending() > 0 => {
+                        forget(value);
+                        return Ok(());
+                    }
                     Some(Mutation::RetainBreaksCaptures) => capture::break_one(captured),
                     _ => {}
                 }
