@@ -23,7 +23,7 @@ use crate::watcher::{Registration, is_in_destructor, watch};
 ///
 /// The watcher's thread runs the waker, which **should not block**: other wake-ups of the process wait for it. A waker that
 /// has the last reference to its task drops it there, with all that the task holds. If it waits for a future there, or blocks
-/// for 10 ms until a further await begins, another thread takes the watcher's place. Owners of streams can be dropped on that
+/// for 10 ms until another future is polled that has to wait, another thread takes the watcher's place. Owners of streams can be dropped on that
 /// thread, too.
 ///
 /// # Errors
@@ -123,12 +123,25 @@ impl<B: Backend> Done<B> {
             return Poll::Ready(Err(not_permitted::<B>(reason)));
         }
         if is_watched {
-            return Poll::Pending;
+            return self.wait_again();
         }
         match self.share(Some(context)) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error.into())),
         }
+    }
+
+    /// Waits for the watcher, which has the record already.
+    #[inline]
+    fn wait_again(&mut self) -> Poll<Outcome<B>> {
+        let waits = match &self.0 {
+            State::Watched(_, _, watcher) => watcher.waits(),
+            _ => Ok(()),
+        };
+        let Err(error) = waits else { return Poll::Pending };
+        // The watcher can forget the record.
+        drop(Done(std::mem::replace(&mut self.0, State::Resolved)));
+        Poll::Ready(Err(error.into()))
     }
 
     /// Gives the record to the watcher of this process, which wakes the task of `context`. Does nothing if there is no

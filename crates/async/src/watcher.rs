@@ -25,7 +25,7 @@ const SPIN: Duration = Duration::from_micros(50);
 const SHORTEST: Duration = Duration::from_micros(20);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_millis(1);
-/// The time after which a waker counts as blocked: the next record starts another thread.
+/// The time after which a waker counts as blocked: the next record, or poll that has to wait, starts another thread.
 const BLOCKED: Duration = Duration::from_millis(10);
 
 thread_local! {
@@ -55,7 +55,7 @@ pub(crate) fn refuse_awaits<T>(work: impl FnOnce() -> T) -> T {
 /// has no such thread, and starts a watcher of its own. It leaves that of its parent alone, whose lock may be held.
 ///
 /// The thread wakes tasks, and a waker can block. Another thread then takes its place, with all records: at once if the waker
-/// itself waits for a future, and otherwise with the next record after [`BLOCKED`]. The first thread ends once the waker has
+/// itself waits for a future, and otherwise with the next record or poll that has to wait, after [`BLOCKED`]. The first thread ends once the waker has
 /// returned.
 pub(crate) struct Watcher {
     process: u32,
@@ -123,6 +123,14 @@ impl Registration {
         self.0.process == process::id()
     }
 
+    /// Tells the watcher that a poll of the record's future has to wait. Does not block.
+    ///
+    /// # Errors
+    /// [`NoThread`](ContractError::NoThread) if the wait would be for the own thread, and the system refuses another one.
+    pub(crate) fn waits(self) -> Result<(), ContractError> {
+        self.0.leave_blocked(&mut self.0.lock())
+    }
+
     /// Tells the watcher that the record was abandoned.
     pub(crate) fn abandoned(self) {
         self.0.abandoned.fetch_add(1, Ordering::Relaxed);
@@ -159,21 +167,28 @@ impl Watcher {
 
     fn push(&'static self, key: StreamKey, watched: Arc<dyn Watched>) -> Result<(), ContractError> {
         let mut shared = self.lock();
+        self.leave_blocked(&mut shared)?;
+        shared.records.push((key, watched));
+        if take(&mut shared.is_asleep) {
+            drop(shared);
+            self.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Starts a thread for a wait if there is none, or if that one is in a waker: at once if the waker itself waits, and otherwise
+    /// after [`BLOCKED`].
+    fn leave_blocked(&'static self, shared: &mut Shared) -> Result<(), ContractError> {
         let is_own_waker = WAKING.get() == Some(shared.thread);
         if shared.thread == 0 || is_own_waker {
             // The new thread waits for the lock.
-            self.replace(&mut shared).map_err(|error| ContractError::NoThread {
+            self.replace(shared).map_err(|error| ContractError::NoThread {
                 operation: "Done::poll",
                 code: error.raw_os_error(),
             })?;
         } else if shared.waking.is_some_and(|since| since.elapsed() > BLOCKED) {
             // If there is no other thread, the record waits for the waker.
-            let _ = self.replace(&mut shared);
-        }
-        shared.records.push((key, watched));
-        if take(&mut shared.is_asleep) {
-            drop(shared);
-            self.arrived.notify_one();
+            let _ = self.replace(shared);
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
         ("waker_that_awaits", polls::waker_that_awaits),
         ("waker_that_waits_for_a_future", polls::waker_that_waits_for_a_future),
         ("waker_that_blocks_is_left_behind", polls::waker_that_blocks_is_left_behind),
+        ("waker_that_blocks_is_left_by_a_poll", polls::waker_that_blocks_is_left_by_a_poll),
         ("dropped_at_every_point", values::dropped_at_every_point),
         ("value_comes_back", values::value_comes_back),
         ("value_outlives_a_dropped_future", values::value_outlives_a_dropped_future),

@@ -117,27 +117,61 @@ fn on_wake(call: impl FnOnce() + Send + 'static) -> Waker {
 }
 
 /// Checks that a waker may wait for a future, as the destructor of a task does that the waker drops. Another await ends
-/// meanwhile, and the first one ends as well.
+/// meanwhile, and the first one ends as well. The watcher may have the inner future before.
 pub fn waker_that_waits_for_a_future<F: Fixture>(fx: &F) -> Outcome {
-    let (stream, first) = gated(fx)?;
-    let mut future = stream.done()?;
-    let second = fx.gate(&stream)?;
-    let mut inner = stream.done()?;
-    let ((entered, has_entered), (leave, has_left)) = (channel(), channel());
+    for is_watched in [false, true] {
+        let (stream, first) = gated(fx)?;
+        let mut future = stream.done()?;
+        let second = fx.gate(&stream)?;
+        let mut inner = stream.done()?;
+        if is_watched {
+            let poll = Task::new().poll(&mut inner);
+            check(poll.is_pending(), "the inner future is ready too early")?;
+        }
+        let ((entered, has_entered), (leave, has_left)) = (channel(), channel());
+        let waker = on_wake(move || {
+            let _ = entered.send(());
+            let _ = leave.send(finish(&mut inner).is_ok_and(|outcome| outcome.is_ok()));
+        });
+        let poll = Pin::new(&mut future).poll(&mut Context::from_waker(&waker));
+        check(poll.is_pending(), "the future is ready too early")?;
+        fx.open(&first);
+        let entered = has_entered.recv_timeout(limit());
+        entered.map_err(|_| Verdict::failed("the task was not woken"))?;
+        check(has_left.try_recv().is_err(), "the inner future is ready too early")?;
+        fx.open(&second);
+        let left = has_left.recv_timeout(limit());
+        check(left == Ok(true), "the waker waits forever")?;
+        finish(&mut future)??;
+        finish(&mut stream.done()?)??;
+    }
+    Ok(())
+}
+
+/// Checks that a waker that blocks holds back no other task that is polled again.
+pub fn waker_that_blocks_is_left_by_a_poll<F: Fixture>(fx: &F) -> Outcome {
+    let ((stream, gate), (other, other_gate)) = (gated(fx)?, gated(fx)?);
+    let (mut blocked, mut waiting, task) = (stream.done()?, other.done()?, Task::new());
+    let ((entered, has_entered), (release, released)) = (channel(), channel::<()>());
     let waker = on_wake(move || {
         let _ = entered.send(());
-        let _ = leave.send(finish(&mut inner).is_ok_and(|outcome| outcome.is_ok()));
+        let _ = released.recv();
     });
-    let poll = Pin::new(&mut future).poll(&mut Context::from_waker(&waker));
+    let poll = Pin::new(&mut blocked).poll(&mut Context::from_waker(&waker));
     check(poll.is_pending(), "the future is ready too early")?;
-    fx.open(&first);
+    check(task.poll(&mut waiting).is_pending(), "the future is ready too early")?;
+    fx.open(&gate);
     let entered = has_entered.recv_timeout(limit());
     entered.map_err(|_| Verdict::failed("the task was not woken"))?;
-    check(has_left.try_recv().is_err(), "the inner future is ready too early")?;
-    fx.open(&second);
-    let left = has_left.recv_timeout(limit());
-    check(left == Ok(true), "the waker waits forever")?;
-    finish(&mut future)??;
+    fx.open(&other_gate);
+    // As `select` does, or a timeout. The waker counts as blocked after some time.
+    let begin = Instant::now();
+    while task.poll(&mut waiting).is_pending() {
+        check(begin.elapsed() < limit(), "the other task waits for the waker")?;
+        std::thread::yield_now();
+    }
+    drop(release);
+    finish(&mut blocked)??;
     finish(&mut stream.done()?)??;
     Ok(())
 }
