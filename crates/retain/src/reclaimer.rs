@@ -55,8 +55,9 @@ pub struct Collected {
 /// later values. A batch has 64 values, and up to 2,048 while many others wait.
 ///
 /// A mark is a submission to the stream, by whichever thread makes the call. If another thread begins a capture of the
-/// stream meanwhile, the value stays until the capture is over. A capture that begins *and* ends during the record is
-/// not noticed: a program that makes one calls [`collect`](Self::collect) before it, so that no value lacks a mark.
+/// stream meanwhile, the value stays until the capture is over. On HIP, a capture that begins *and* ends during the record is
+/// not noticed, and the value is dropped too early. A program that makes one calls [`collect`](Self::collect) before it, so
+/// that no value lacks a mark.
 ///
 /// Until a value is dropped, the reclaimer keeps clones of its streams: for all values of a batch, as the first of them
 /// named the streams. A stream that was wrapped by [`Backend::stream_from_raw`] has to stay alive as long.
@@ -127,6 +128,9 @@ impl<B: Backend> Reclaimer<B> {
     ///
     /// The streams may be of several devices. They are all ordinary streams, or all
     /// [`PerThread`](gpu_stream_core::PerThread). For the latter, each call records marks at once.
+    ///
+    /// Each call asks each stream for a capture, which is most of its cost on CUDA and HIP. So make one value of the objects of
+    /// a launch: a `Vec`, or a tuple.
     ///
     /// A call that begins or completes a batch also drops what its streams are done with. It can block like any
     /// submission, if the vendor's queue is full.
