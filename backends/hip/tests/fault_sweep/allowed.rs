@@ -120,6 +120,8 @@ pub const ALLOWED: &[AllowedOutcome] = &[
         "record_event, the thread's",
         "wait_stream, for the thread's",
         "pending: wait_stream, for the thread's",
+        "retained: ",
+        "await: done",
     ]),
     AllowedOutcome::of(
         &["hipEventElapsedTime"],
