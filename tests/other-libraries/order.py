@@ -140,6 +140,13 @@ class CudaCore(Library):
 LIBRARIES = {"cupy": Cupy, "numba-cuda": NumbaCuda, "cuda.core": CudaCore}
 
 
+class WithoutStream:
+    """An array that names no stream. `saxpy` would wait for one."""
+
+    def __init__(self, address):
+        self.__cuda_array_interface__ = dict(shape=(COUNT,), typestr="<f4", data=(address, False), version=3)
+
+
 class Arrays:
     """Four arrays of the library: `source` has the round's number, and the others begin with zeros."""
 
@@ -168,23 +175,19 @@ class Arrays:
         return set(host) == {number}
 
     def add(self, source, target, stream):
-        """Adds an array to another by gpu-stream's kernel. Names no stream, which `saxpy` would wait for."""
-        gs.saxpy(1.0, self.silent(source), self.silent(target), stream=stream)
+        """Adds an array to another by the kernel of `crates/python`."""
+        x, y = (WithoutStream(self.library.address(array)) for array in (source, target))
+        gs.saxpy(1.0, x, y, stream=stream)
 
     def let_others_run(self):
-        """Polls until work on a stream of its own is done. Work submitted before has had its turn then, unless it is held."""
+        """Polls until work on a stream of its own is done.
+
+        Work submitted before has had its turn then, unless it is held.
+        """
         for _ in range(20):
             self.add(self.source, self.unused, self.other)
             while not self.other.query():
                 os.sched_yield()
-
-    def silent(self, array):
-        data = (self.library.address(array), False)
-        return type(
-            "Silent",
-            (),
-            {"__cuda_array_interface__": dict(shape=(COUNT,), typestr="<f4", data=data, version=3)},
-        )()
 
 
 class TheirStream:
