@@ -25,7 +25,7 @@ SKIPPED = 77
 
 
 class Library:
-    """What the programs need of a library. Its streams do not wait for the default stream's earlier work."""
+    """What the programs need of a library."""
 
     package: str
 
