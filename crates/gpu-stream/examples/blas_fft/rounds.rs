@@ -28,7 +28,8 @@ pub fn run<B: Gpu>() -> Result<(), Failed> {
     let caller = B::new_stream(device, StreamOptions::new())?; // stands for the application's
     let side = caller.new_stream(StreamOptions::new())?;
     let buffer = || driver.alloc(SIZE * SIZE);
-    let (matrix, ones, product, spectrum) = (buffer()?, buffer()?, buffer()?, buffer()?);
+    let (source, matrix, ones) = (buffer()?, buffer()?, buffer()?);
+    let (product, spectrum) = (buffer()?, buffer()?);
     let seen = driver.alloc_pinned(SIZE * SIZE)?;
     // Declared after the buffers, and so dropped before them.
     let blas = Blas::new(driver, &side)?;
@@ -49,11 +50,12 @@ pub fn run<B: Gpu>() -> Result<(), Failed> {
         for cleared in [&matrix, &product, &spectrum] {
             cleared.fill(0, &caller)?;
         }
+        source.fill(f32::from(value).to_bits(), &caller)?;
         caller.synchronize()?;
         // Held until everything is submitted. A gate stands for work that takes long.
         let held = if without == Without::WaitAfter { &side } else { &caller };
         let mut gate = Gate::shut(driver, held)?;
-        matrix.fill(f32::from(value).to_bits(), &caller)?;
+        matrix.copy_from(&source, &caller)?;
         if without != Without::WaitBefore {
             side.wait_stream(&caller)?; // after the application's work
         }
