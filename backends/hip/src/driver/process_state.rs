@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gpu_stream_core::ContractError;
 
 use super::DRIVER;
-use crate::code::TEXTS;
 
 /// The number of threads that poll the runtime at the moment, in a wait for work.
 static ACTIVE_POLLS: AtomicUsize = AtomicUsize::new(0);
@@ -47,6 +46,8 @@ impl Drop for PollGuard {
 #[cfg(unix)]
 extern "C" fn end() {
     use std::time::{Duration, Instant};
+
+    use crate::code::TEXTS;
 
     if !DRIVER.set_ending() {
         return;
