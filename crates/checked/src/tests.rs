@@ -111,6 +111,10 @@ fn places_of_calls_in_layers_are_those_of_the_program() -> Result {
     use gpu_stream_async::DoneExt;
     let before_call = |call: &dyn Fn(&CheckedStream<Host>) -> Result<u32>| {
         let caller = stream()?;
+        // Busy until the end of the call, so `done` records an event.
+        let (_held, gate) = std::sync::mpsc::channel::<()>();
+        let wait = move || assert!(gate.recv().is_err(), "the other end is dropped");
+        caller.launch_host_func(Box::new(wait))?;
         let (line, report) = Sut::scope(|_| {
             let side = stream()?;
             side.wait_stream(&caller)?;
