@@ -3,7 +3,7 @@
 //! HIP runs over the simulated HSA runtime where there is no AMD GPU. Each order has a process of its own.
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use gpu_stream::{Availability, BackendKind, ErrorKind};
 
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let all_ran = ["hip", "opencl"].map(|first| {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        let mut command = hsa_sim::this_program().expect("this program");
         let output = command.env(ORDER, first).output().expect("it starts");
         let text =
             [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
