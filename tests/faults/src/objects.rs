@@ -7,6 +7,8 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 struct Objects {
     /// The number of references to each object: 1, unless its kind counts references.
     alive: HashMap<(&'static str, usize), u64>,
+    /// The number of references of each kind.
+    counts: HashMap<&'static str, u64>,
     wrong: u64,
 }
 
@@ -19,13 +21,18 @@ fn objects() -> MutexGuard<'static, Objects> {
 /// Records that the library made an object of this kind, `"stream"` or `"event"`. Call it after the
 /// object was made.
 pub fn made(kind: &'static str, handle: usize) {
-    objects().alive.insert((kind, handle), 1);
+    let mut objects = objects();
+    let before = objects.alive.insert((kind, handle), 1).unwrap_or(0);
+    let count = objects.counts.entry(kind).or_default();
+    *count = *count + 1 - before;
 }
 
 /// Records a reference to an object of a kind that counts them: one more, or the first. Call it after the call that
 /// adds the reference.
 pub fn retained(kind: &'static str, handle: usize) {
-    *objects().alive.entry((kind, handle)).or_default() += 1;
+    let mut objects = objects();
+    *objects.alive.entry((kind, handle)).or_default() += 1;
+    *objects.counts.entry(kind).or_default() += 1;
 }
 
 /// Records that the library destroys an object, or releases a reference to it. Returns `false`, and counts the mistake,
@@ -42,6 +49,11 @@ pub fn gone(kind: &'static str, handle: usize) -> bool {
     if left == Some(0) {
         objects.alive.remove(&(kind, handle));
     }
+    if left.is_some()
+        && let Some(count) = objects.counts.get_mut(kind)
+    {
+        *count -= 1;
+    }
     objects.wrong += u64::from(left.is_none());
     left.is_some()
 }
@@ -55,7 +67,7 @@ pub fn used(kind: &'static str, handle: usize) -> bool {
 }
 
 pub(crate) fn live(kind: &str) -> u64 {
-    objects().alive.iter().filter(|((of, _), _)| *of == kind).map(|(_, count)| count).sum()
+    objects().counts.get(kind).copied().unwrap_or(0)
 }
 
 pub(crate) fn wrong() -> u64 {
