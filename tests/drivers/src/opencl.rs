@@ -28,7 +28,7 @@ macro_rules! table {
             fn load() -> Result<Self, String> {
                 let info = OpenCl::probe().map_err(|error| error.to_string())?;
                 // Behind a layer that plays faults (`tests/faults/opencl`), the direct calls go past it.
-                let real = std::env::var("OPENCL_FAULTS_REAL").ok();
+                let real = std::env::var("OPENCL_FAULTS_REAL").ok().filter(|name| !name.is_empty());
                 let library = open_loaded(&real.or(info.library).unwrap_or_default())?;
                 Ok(Driver { $(
                     // SAFETY: the type is the function's signature in `cl.h`. The library is never closed.
