@@ -35,7 +35,11 @@ fn main() -> ExitCode {
     run::<OpenCl, _>(all.map(|(name, case)| {
         let missing = missing.clone();
         let case = move || match missing {
-            None => case(),
+            None => {
+                // A case that failed may have left a fault.
+                front::controls().clear();
+                case();
+            }
             Some(reason) if is_required(OpenCl::KIND) => panic!("{reason}"),
             Some(reason) => skip(&reason),
         };

@@ -49,7 +49,7 @@ fn home_bits() -> usize {
 }
 
 /// The time after which a test gives up that would hang otherwise.
-const TOO_LONG: Duration = Duration::from_secs(60);
+pub const TOO_LONG: Duration = Duration::from_secs(60);
 
 /// Blocks until the driver has called every callback, and each has returned.
 pub fn await_callbacks() {
