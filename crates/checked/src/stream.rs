@@ -59,7 +59,10 @@ impl<B: Backend> CheckedStream<B> {
     /// stream: the order of a stream whose wrappers are gone can be forgotten.
     #[track_caller]
     pub fn inner(&self) -> &B::Stream {
-        self.end_of_capture();
+        if !self.line.is_destroyed() {
+            // The work that follows may be captured.
+            self.engine().captured(&self.line, is_captured(&self.inner));
+        }
         self.engine().submit(&self.line, caller());
         &self.inner
     }
@@ -144,6 +147,23 @@ impl<B: Backend> CheckedStream<B> {
 fn is_captured(stream: &impl Stream) -> bool {
     // If the backend cannot tell, it has no captures, or none that includes the stream.
     !matches!(stream.capture_status(), Ok(CaptureStatus::None) | Err(_))
+}
+
+/// Returns the branches of a fork or join, after the engine was told of each.
+///
+/// All are told before the first wait is made: it can add a stream to a capture, and the stream may be among the branches
+/// again.
+fn begun<'a, B, O>(
+    branches: impl IntoIterator<Item = &'a O>,
+    place: Place,
+) -> Vec<&'a CheckedStream<B>>
+where
+    B: PlainHandles,
+    O: Stream<Backend = Checked<B>>,
+{
+    let own: Vec<_> = branches.into_iter().filter_map(downcast::<CheckedStream<B>, O>).collect();
+    own.iter().for_each(|branch| branch.begin(place));
+    own
 }
 
 /// Returns `stream` as a `T`, if that is its type.
@@ -282,13 +302,8 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
             return self.fork_wrapped(branches, place);
         }
         self.begin(place);
-        let own = branches.into_iter().filter_map(downcast::<Self, O>);
-        let mut waiters = Vec::new();
-        let forked = self.inner.fork(own.map(|branch| {
-            branch.begin(place);
-            waiters.push(branch);
-            &branch.inner
-        }));
+        let mut waiters: Vec<&Self> = begun(branches, place);
+        let forked = self.inner.fork(waiters.iter().map(|branch| &branch.inner));
         waiters.retain(|branch| branch.inner != self.inner);
         if !waiters.is_empty() {
             let event = EventState::new(self.engine(), false);
@@ -313,13 +328,8 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
             return branches.into_iter().map(wait).fold(Ok(()), Result::and);
         }
         self.begin(place);
-        let own = branches.into_iter().filter_map(downcast::<Self, O>);
-        let mut awaited = Vec::new();
-        let joined = self.inner.join(own.map(|branch| {
-            branch.begin(place);
-            awaited.push(branch);
-            &branch.inner
-        }));
+        let awaited: Vec<&Self> = begun(branches, place);
+        let joined = self.inner.join(awaited.iter().map(|branch| &branch.inner));
         for branch in awaited {
             self.engine().wait_stream(&self.line, &branch.line, place);
         }

@@ -29,8 +29,16 @@ fn main() -> std::process::ExitCode {
         missing: Missing::Wait("origin", "side"),
         program: driver_calls::freed_in_a_capture,
     });
+    bugs.push(Bug {
+        name: "branch_twice_in_a_capture",
+        source: "random programs",
+        kind: FindingKind::WriteAfterWrite,
+        missing: Missing::Wait("side", "origin"),
+        program: driver_calls::branch_twice_in_a_capture,
+    });
     right.extend(blocking::right::<B>());
-    right.extend::<[Right<B>; 10]>([
+    right.extend::<[Right<B>; 11]>([
+        ("launch_in_a_capture_after_the_join", driver_calls::launch_in_a_capture_after_the_join),
         ("capture_beside_other_work", driver_calls::capture_beside_other_work),
         ("event_of_another_library", driver_calls::event_of_another_library),
         ("our_event_in_another_library", driver_calls::our_event_in_another_library),

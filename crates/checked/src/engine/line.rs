@@ -98,6 +98,11 @@ impl Line {
         self.0.flags.is_captured()
     }
 
+    /// Returns `true` if the stream was destroyed.
+    pub(crate) fn is_destroyed(&self) -> bool {
+        self.0.flags.is_destroyed()
+    }
+
     pub(super) fn id(&self) -> LineId {
         self.0.id
     }

@@ -27,6 +27,26 @@ pub fn freed_in_a_capture(mended: bool) -> Outcome<B> {
     })
 }
 
+/// A captured fork names a branch twice, as one that collects its branches from a list can do.
+///
+/// Mended: the branch waits for the write.
+pub fn branch_twice_in_a_capture(mended: bool) -> Outcome<B> {
+    let origin = stream::<B>()?;
+    let side = stream::<B>()?;
+    let data = memory("data");
+    captured(&origin, || {
+        origin.fork([&side, &side])?;
+        origin.writes(&data); // first
+        if mended {
+            side.wait_stream(&origin)?;
+        }
+        side.writes(&data); // second
+        origin.join([&side, &origin, &side])?;
+        origin.writes(&data);
+        Ok(())
+    })
+}
+
 /// A captured fork and join, beside work that is not captured and uses the same memory: when the graph runs is not known.
 pub fn capture_beside_other_work() -> Outcome<B> {
     let origin = stream::<B>()?;
@@ -44,6 +64,20 @@ pub fn capture_beside_other_work() -> Outcome<B> {
     })?;
     other.reads(&data);
     other.synchronize()
+}
+
+/// A side stream is joined, and then captured. The first call in the capture takes its handle, for a launch.
+pub fn launch_in_a_capture_after_the_join() -> Outcome<B> {
+    let caller = stream::<B>()?;
+    let side = stream::<B>()?;
+    side.wait_stream(&caller)?;
+    let raw = side.raw().as_ptr();
+    caller.wait_stream(&side)?;
+    begin_capture(raw, 2);
+    let launched_on = side.raw().as_ptr();
+    end_capture(launched_on).expect("the capture ends");
+    let _ = caller.raw();
+    Ok(())
 }
 
 /// Captures what `work` submits to the stream and to those that join it. The graph is not launched.
