@@ -63,6 +63,16 @@ impl State {
         self.version += 1;
     }
 
+    /// Returns `true` if a backend refuses a wait of one line for another: a captured stream waits only within its capture,
+    /// and the default stream cannot be captured.
+    ///
+    /// `fork` and `join` make the waits that are not refused, and do not tell which.
+    pub(super) fn is_refused(&self, waiter: LineId, source: LineId) -> bool {
+        let group = |id: LineId| self.lines.get(&id).map_or(0, |line| line.group);
+        let is_default = |id: LineId| self.lines.get(&id).is_some_and(LineState::is_default);
+        group(waiter) != group(source) && (group(waiter) != 0 || is_default(waiter))
+    }
+
     /// Adds a line to the capture that `other` belongs to, unless a capture includes it already. Returns the line of its
     /// calls.
     pub(super) fn join_capture(&mut self, id: LineId, other: LineId) -> LineId {

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::clock::Snapshot;
+use super::clock::{LineId, Snapshot};
 use super::{Engine, lock};
 
 /// The last record of an event. A wrapper of an event holds it.
@@ -113,7 +113,12 @@ pub(super) fn next_number() -> u32 {
 
 /// A record that is being made.
 #[must_use = "a record is made, or it failed"]
-pub(crate) struct Recording(pub(super) u64);
+pub(crate) struct Recording {
+    /// The number of the call.
+    pub(super) number: u64,
+    /// The line that records.
+    pub(super) line: LineId,
+}
 
 /// What the host waits for: taken before the call, noted by [`Engine::host_waited`] if it succeeds.
 pub(crate) struct Mark(pub(super) Waited);

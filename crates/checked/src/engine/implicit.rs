@@ -53,6 +53,25 @@ impl State {
         }
     }
 
+    /// Adds to a snapshot what the next submission of its line waits for without a call, as
+    /// [`order_implicitly`](Self::order_implicitly) does. The line itself is not changed.
+    pub(super) fn add_implicit(&mut self, snapshot: &mut Snapshot) {
+        self.add_blocking(snapshot);
+        let Some(line) = self.lines.get(&snapshot.line) else { return };
+        if !line.is_blocking || line.group != 0 || line.is_default() {
+            return;
+        }
+        let Some(order) = self.devices.get(&line.key.device) else { return };
+        if line.default_seen == order.submissions {
+            return;
+        }
+        let Some(default) = order.default else { return };
+        if let Some(default_line) = self.lines.get_mut(&default) {
+            let of_default = default_line.snapshot(default);
+            add(snapshot, &of_default);
+        }
+    }
+
     /// Adds to what the host waits for on the default stream the earlier work of the blocking streams. The default stream
     /// itself is ordered after that work only by its next submission.
     ///
@@ -66,11 +85,16 @@ impl State {
         let Some(order) = self.devices.get(&line.key.device) else { return };
         for other in order.unseen.clone() {
             if let Some(other_line) = self.lines.get_mut(&other) {
-                let Snapshot { epoch, clock, .. } = other_line.snapshot(other);
-                let mut joined = snapshot.clock.joined(&clock);
-                joined.raise(other, epoch);
-                snapshot.clock = Arc::new(joined);
+                let of_other = other_line.snapshot(other);
+                add(snapshot, &of_other);
             }
         }
     }
+}
+
+/// Adds the work of a snapshot to another one.
+fn add(snapshot: &mut Snapshot, other: &Snapshot) {
+    let mut joined = snapshot.clock.joined(&other.clock);
+    joined.raise(other.line, other.epoch);
+    snapshot.clock = Arc::new(joined);
 }

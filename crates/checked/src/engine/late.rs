@@ -14,22 +14,24 @@ const WAITS: usize = 64;
 pub(super) struct Unrecorded(NumberMap<Vec<EarlyWait>>);
 
 /// A wait for an event that had no record.
-struct EarlyWait {
-    line: LineId,
-    epoch: u64,
-    site: Site,
-    scope: ScopeId,
+pub(super) struct EarlyWait {
+    pub(super) line: LineId,
+    pub(super) epoch: u64,
+    /// The capture that the line belongs to. 0 is none.
+    pub(super) group: u32,
+    pub(super) site: Site,
+    pub(super) scope: ScopeId,
     /// The first record after it.
-    record: Option<Site>,
+    pub(super) record: Option<Site>,
 }
 
 impl Unrecorded {
     /// Adds a wait.
-    pub(super) fn add(&mut self, event: u32, line: LineId, epoch: u64, site: Site, scope: ScopeId) {
+    pub(super) fn add(&mut self, event: u32, wait: EarlyWait) {
         let waits = self.0.entry(event).or_default();
-        let is_known = waits.iter().any(|wait| wait.line == line && wait.site.place == site.place);
-        if !is_known && waits.len() < WAITS {
-            waits.push(EarlyWait { line, epoch, site, scope, record: None });
+        let is_same = |old: &EarlyWait| old.line == wait.line && old.site.place == wait.site.place;
+        if waits.len() < WAITS && !waits.iter().any(is_same) {
+            waits.push(wait);
         }
     }
 
@@ -38,25 +40,23 @@ impl Unrecorded {
         !self.0.is_empty() && self.0.contains_key(&event)
     }
 
-    /// Returns the lines whose waits are not before a record.
-    pub(super) fn not_before(
-        &self,
-        event: u32,
-        is_before: impl Fn(LineId, u64, u64) -> bool,
-    ) -> Vec<LineId> {
-        let waits = self.0.get(&event).into_iter().flatten();
-        waits
-            .filter(|wait| {
-                wait.record.is_some() || !is_before(wait.line, wait.epoch, wait.site.number)
-            })
-            .map(|wait| wait.line)
-            .collect()
+    /// Returns `true` if there are waits of the line.
+    pub(super) fn has_line(&self, line: LineId) -> bool {
+        self.0.values().flatten().any(|wait| wait.line == line)
     }
 
-    /// Notes a record of the event. The waits of other lines than `kept` happen before it, so they are not meant for it.
-    pub(super) fn recorded(&mut self, event: u32, kept: Vec<LineId>, site: &Site) {
+    /// Notes a record of the event. The waits that happen before it are not meant for it. Those of the same stream do.
+    pub(super) fn recorded(
+        &mut self,
+        event: u32,
+        site: &Site,
+        is_before: impl Fn(&EarlyWait) -> bool,
+    ) {
         let Some(waits) = self.0.get_mut(&event) else { return };
-        waits.retain(|wait| kept.contains(&wait.line));
+        waits.retain(|wait| {
+            let is_own = wait.site.stream.number == site.stream.number;
+            wait.record.is_some() || !is_own && !is_before(wait)
+        });
         for wait in waits.iter_mut() {
             wait.record.get_or_insert_with(|| site.clone());
         }
@@ -65,13 +65,13 @@ impl Unrecorded {
         }
     }
 
-    /// Notes that a line waits for a record of the event: it knows the event's use.
-    pub(super) fn waited(&mut self, event: u32, line: LineId) {
+    /// Notes that a stream waits for a record of the event: it knows the event's use.
+    pub(super) fn waited(&mut self, event: u32, stream: u32) {
         if self.0.is_empty() {
             return;
         }
         if let Some(waits) = self.0.get_mut(&event) {
-            waits.retain(|wait| wait.line != line);
+            waits.retain(|wait| wait.site.stream.number != stream);
         }
     }
 

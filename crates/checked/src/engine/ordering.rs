@@ -6,6 +6,7 @@ use super::Place;
 use super::clock::{LineId, Snapshot};
 use super::event::{EventState, LastRecord, Mark, Recording, Waited, next_number};
 use super::found::ScopeId;
+use super::late::EarlyWait;
 use super::state::State;
 use crate::finding::Action;
 
@@ -31,26 +32,29 @@ impl State {
         scope: ScopeId,
     ) -> Recording {
         let id = self.current(id);
-        self.order_implicitly(id);
         let action = Action::Record { event: event.number() };
         let number = self.step(id, place, action.clone());
         self.check_owner(id, number, place, &action, scope);
-        let Some(line) = self.lines.get_mut(&id) else { return Recording(number) };
-        let snapshot = line.snapshot(id);
+        let recording = Recording { number, line: id };
+        let Some(line) = self.lines.get_mut(&id) else { return recording };
+        let mut snapshot = line.snapshot(id);
         let mut last = event.last();
         if matches!(*last, LastRecord::Opaque) {
             // Others have the handle, and may wait for the record.
             line.joining.joined = snapshot.epoch;
-            return Recording(number);
+            return recording;
         }
+        // The line itself is ordered so when the record is made: it can fail.
+        self.add_implicit(&mut snapshot);
         let before = std::mem::replace(&mut *last, LastRecord::None);
         *last = LastRecord::Making(snapshot, number, Box::new(before));
-        Recording(number)
+        recording
     }
 
     /// Notes that a record was made.
     pub(super) fn end_record(&mut self, event: &EventState, recording: Recording, place: Place) {
-        let Recording(number) = recording;
+        let Recording { number, line } = recording;
+        self.order_implicitly(line);
         let mut last = event.last();
         let (now, made) = std::mem::replace(&mut *last, LastRecord::None).made(number);
         *last = now;
@@ -63,7 +67,7 @@ impl State {
 
     /// Notes that a record failed. The event is as it was before.
     pub(super) fn fail_record(&mut self, event: &EventState, recording: Recording) {
-        let Recording(number) = recording;
+        let Recording { number, .. } = recording;
         let mut last = event.last();
         *last = std::mem::replace(&mut *last, LastRecord::None).without(number);
         self.steps.remove(number);
@@ -77,15 +81,20 @@ impl State {
         }
         if self.unrecorded.contains(event.number()) {
             let site = line.site(number, place, Action::Record { event: event.number() });
-            let clock = &snapshot.clock;
-            let is_before = |line: LineId, epoch: u64, number: u64| {
-                line == snapshot.line
-                    || clock.get(line) >= epoch
-                    || clock.everything().max(self.host_everything) >= number
-                    || self.is_over(line, epoch)
-            };
-            let kept = self.unrecorded.not_before(event.number(), is_before);
-            self.unrecorded.recorded(event.number(), kept, &site);
+            let (clock, group) = (&snapshot.clock, line.group);
+            let mut unrecorded = std::mem::take(&mut self.unrecorded);
+            unrecorded.recorded(event.number(), &site, |wait| {
+                let is_known = match wait.group {
+                    0 => self.is_over(wait.line, wait.epoch),
+                    // No executed work happens after captured work.
+                    other if other != group => return false,
+                    _ => false,
+                };
+                is_known
+                    || clock.get(wait.line) >= wait.epoch
+                    || clock.everything().max(self.host_everything) >= wait.site.number
+            });
+            self.unrecorded = unrecorded;
         }
     }
 
@@ -127,7 +136,9 @@ impl State {
         match (records.first(), is_opaque) {
             (Some((snapshot, record)), _) => {
                 let id = self.wait_for(id, snapshot, *record, place, scope);
-                self.unrecorded.waited(event.number(), id);
+                if let Some(line) = self.lines.get(&id) {
+                    self.unrecorded.waited(event.number(), line.info.number);
+                }
                 for (before, _) in records.iter().skip(1) {
                     self.join(id, before);
                 }
@@ -139,7 +150,9 @@ impl State {
                 self.check_owner(id, number, place, &action, scope);
                 if let Some(line) = self.lines.get(&id) {
                     let site = line.site(number, place, action);
-                    self.unrecorded.add(event.number(), id, line.epoch, site, scope);
+                    let (epoch, group) = (line.epoch, line.group);
+                    let wait = EarlyWait { line: id, epoch, group, site, scope, record: None };
+                    self.unrecorded.add(event.number(), wait);
                 }
             }
             (None, true) => {
@@ -159,7 +172,7 @@ impl State {
     /// Notes that a line waits for all work of another one so far.
     pub(super) fn wait_stream(&mut self, id: LineId, other: LineId, place: Place, scope: ScopeId) {
         let (id, other) = (self.current(id), self.current(other));
-        if id == other {
+        if id == other || self.is_refused(id, other) {
             return;
         }
         self.order_implicitly(other);
@@ -180,17 +193,17 @@ impl State {
         place: Place,
         scope: ScopeId,
     ) -> LineId {
-        let id = self.join_capture(self.current(id), snapshot.line);
+        let id = self.current(id);
+        if self.is_refused(id, snapshot.line) {
+            return id;
+        }
+        let id = self.join_capture(id, snapshot.line);
         self.order_implicitly(id);
         let action = Action::Wait { record: Some(record) };
         let number = self.step(id, place, action.clone());
         self.check_owner(id, number, place, &action, scope);
-        let group = |id: LineId| self.lines.get(&id).map(|line| line.group);
-        // A captured stream does not wait for work outside of its capture.
-        if group(id) == Some(0) || group(id) == group(snapshot.line) {
-            self.note_parent(id, snapshot, number, place, action);
-            self.join(id, snapshot);
-        }
+        self.note_parent(id, snapshot, number, place, action);
+        self.join(id, snapshot);
         id
     }
 

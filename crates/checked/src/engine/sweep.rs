@@ -68,6 +68,9 @@ impl State {
     /// Returns `true` if nothing changes when a line without wrappers is forgotten.
     fn is_forgettable(&self, id: LineId) -> bool {
         let Some(line) = self.lines.get(&id) else { return false };
+        if self.unrecorded.has_line(id) {
+            return false;
+        }
         let is_over = line.joining.work.as_ref().is_none_or(|work| line.host >= work.epoch);
         if line.flags.is_destroyed() {
             // A live event may still join the last work, or the stream that it waited for may be used again.

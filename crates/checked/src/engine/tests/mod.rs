@@ -1,6 +1,7 @@
 //! Tests of the engine, rule by rule.
 
 mod bounds;
+mod captures;
 mod cost;
 mod default_streams;
 mod foreign;
