@@ -146,6 +146,7 @@ pub fn limits_of<F: Fixture>(runner: &Runner<F>) -> Limits {
         destroy_waits: fixture.destroy_waits(),
         schedule: Schedule::Concurrent,
         default_streams: runner.has_default_streams(),
+        captures: false,
     }
 }
 
@@ -354,6 +355,7 @@ pub const GPU_LIMITS: Limits = Limits {
     destroy_waits: false,
     schedule: Schedule::Concurrent,
     default_streams: true,
+    captures: false,
 };
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub struct Limits {
     pub schedule: Schedule,
     /// `true` if the engine has default streams and per-thread streams.
     pub default_streams: bool,
+    /// `true` if the backend has captures. Only programs whose calls are made in the order of the text have them.
+    pub captures: bool,
 }
 
 /// Order of the calls of a program's threads.
@@ -199,6 +201,17 @@ impl Checker<'_> {
                 if !self.is_serial() =>
             {
                 Err("accesses are only for programs whose calls are made in the order of the text")
+            }
+            Op::BeginCapture { .. } | Op::EndCapture { .. }
+                if !(self.is_serial() && self.limits.captures) =>
+            {
+                Err(
+                    "captures are only for backends that have them, and for programs whose calls are made in the order \
+                     of the text",
+                )
+            }
+            Op::BeginCapture { stream } | Op::EndCapture { stream } => {
+                self.use_all(&[('s', *stream)])
             }
             Op::Region { region, start, end } => {
                 self.region(*region, *start, *end);
@@ -386,8 +399,12 @@ pub(crate) fn well_formed(
     Program(kept)
 }
 
-/// Returns an error if the statement at `index` might block forever in the program as a whole.
-pub(crate) fn blocking_error(order: &Order, limits: &Limits, index: usize) -> Check {
+/// Returns an error if the statement at `index` has no place in the program as a whole: it may block forever, or the
+/// captures at this point do not allow it.
+pub(crate) fn context_error(order: &Order, limits: &Limits, index: usize) -> Check {
+    if let Some(why) = order.capture_error(index) {
+        return Err(why);
+    }
     match order.program.0[index].op {
         Op::Sync { .. } | Op::SyncEvent { .. } => {
             let unopened = order.unopened_at(index);
@@ -418,7 +435,7 @@ pub fn repair(program: &Program, limits: &Limits) -> Order {
         let mut order = Order::of(well_formed(&program, limits, |_, _| ()), limits.schedule);
         let count = order.program.0.len();
         let keep: Vec<_> =
-            (0..count).map(|index| blocking_error(&order, limits, index).is_ok()).collect();
+            (0..count).map(|index| context_error(&order, limits, index).is_ok()).collect();
         if keep.iter().all(|keep| *keep) {
             order.drop_invalid_reads();
             return order;
@@ -447,7 +464,7 @@ pub fn check(program: &Program, limits: &Limits) -> Result<Order, InvalidProgram
     }
     let order = Order::of(program.clone(), limits.schedule);
     for index in 0..program.0.len() {
-        blocking_error(&order, limits, index).map_err(|why| invalid(index, why))?;
+        context_error(&order, limits, index).map_err(|why| invalid(index, why))?;
         if let Op::Task { reads, .. } = &program.0[index].op
             && let Some(why) = order.read_error(index, reads)
         {

@@ -6,22 +6,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use gpu_stream_checked::{Checked, CheckedStream, Finding, FindingKind, StreamInfo};
-use gpu_stream_conformance::{Fixture, Verdict};
-use gpu_stream_core::PlainHandles;
+use gpu_stream_checked::{Checked, FindingKind};
+use gpu_stream_conformance::{CaptureMode, Fixture, Verdict};
+use gpu_stream_core::{Backend, Device, PlainHandles, StreamOptions};
 use proptest::strategy::ValueTree;
 
 use crate::campaign::{Attempt, Campaign, FailingProgram, shrink};
 use crate::check::{Limits, Schedule, check};
 use crate::generate::mend::with_missing_wait;
-use crate::hazard::{self, Hazard, HazardKind};
+use crate::hazard::{self, Hazard, LostWait};
 use crate::order::{AccessStep, Order};
 use crate::program::Op;
 use crate::run::Failure;
 use crate::watchdog::lock;
-use machine::{Outcomes, identity};
+use compare::{
+    at, compare_side_works, is_lost_wait, kind_of, lost_wait_of, name, name_wait, same,
+    statement_at, statements_of, streams_agree,
+};
+use counts::Counts;
 use stall::StallGuard;
 
+mod compare;
+pub mod counts;
 pub mod harness;
 mod machine;
 pub mod mutation;
@@ -29,37 +35,12 @@ mod sites;
 mod stall;
 
 /// Maximum number of accesses of a program.
-pub const ACCESSES: usize = sites::SITES;
-
-/// Number of programs of each kind, and of what was compared.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Counts {
-    /// Programs that agree with the reference.
-    pub programs: u64,
-    /// Of them, those with findings.
-    pub flagged: u64,
-    /// Of them, those with more than one thread.
-    pub with_threads: u64,
-    /// Of them, those with two devices.
-    pub with_devices: u64,
-    /// Accesses.
-    pub accesses: u64,
-    /// Findings of each kind, in the order of [`HazardKind`].
-    pub findings: [u64; 4],
-    /// Queries that returned `true`.
-    pub answered: u64,
-    /// Calls of `elapsed_since` that returned a time.
-    pub measured: u64,
-    /// Accesses of the host.
-    pub by_host: u64,
-    /// Findings that the missing wait removed.
-    pub mended: u64,
-}
+pub const ACCESSES: usize = 64;
 
 /// Runs programs, one after another, on one fixture.
 pub struct Runner<F> {
     fixture: F,
-    devices: Vec<gpu_stream_core::Device>,
+    devices: Vec<Device>,
     limits: Limits,
     /// Findings about accesses that are in no program's report.
     outside: Arc<Mutex<Vec<String>>>,
@@ -79,6 +60,10 @@ where
     /// An error of the backend when it lists its devices.
     pub fn new(fixture: F, implicit: bool) -> Result<Self, Verdict> {
         let devices = fixture.devices()?;
+        let captures = match devices.first() {
+            Some(device) => has_captures(&fixture, *device)?,
+            None => false,
+        };
         let limits = Limits {
             devices: devices.len().min(2),
             threads: 3,
@@ -86,11 +71,12 @@ where
             destroy_waits: fixture.destroy_waits(),
             schedule: Schedule::Serial { implicit },
             default_streams: true,
+            captures,
         };
         let outside: Arc<Mutex<Vec<String>>> = Arc::default();
         let of_hook = Arc::clone(&outside);
         Checked::<B>::set_hook(Some(Arc::new(move |finding| {
-            if kind_of(finding.kind).is_some() {
+            if kind_of(finding.kind).is_some() || is_lost_wait(finding.kind) {
                 lock(&of_hook).push(format!("{finding:?}"));
             }
         })));
@@ -108,13 +94,20 @@ where
     /// # Errors
     /// The first difference.
     pub fn run(&mut self, order: &Order, number: u64) -> Result<(), Failure> {
-        let (hazards, answered) = self.compare(order)?;
+        let Compared { hazards, lost_waits, unjoined, answered } = self.compare(order)?;
         if let Some(hazard) = hazards.iter().nth(number as usize % hazards.len().max(1)) {
             self.run_mended(order, hazard)?;
         }
         let (counts, program) = (&mut self.counts, &order.program);
         counts.programs += 1;
         counts.flagged += u64::from(!hazards.is_empty());
+        for wait in &lost_waits {
+            counts.lost_waits[usize::from(wait.record.is_some())] += 1;
+        }
+        for (count, new) in counts.unjoined.iter_mut().zip(unjoined) {
+            *count += new;
+        }
+        counts.captures.add(order, &hazards);
         counts.with_threads += u64::from(program.threads() > 1);
         counts.with_devices += u64::from(program.devices() > 1);
         counts.accesses += order.accesses.len() as u64;
@@ -134,28 +127,45 @@ where
         let Some(program) = with_missing_wait(order, hazard) else { return Ok(()) };
         // The wait may let a later `sync` wait for a closed gate: then the program may not run.
         let Ok(mended) = check(&program, &self.limits) else { return Ok(()) };
+        // A capture may not hold the wait.
+        if mended.refused[hazard.second] {
+            return Ok(());
+        }
         let failed = |message| {
             at(Some(hazard.second), format!("with the missing wait before it: {message}"))
         };
-        let (left, _) = self.compare(&mended).map_err(|failure| failed(failure.message))?;
-        if left.contains(&Hazard { second: hazard.second + 1, ..*hazard }) {
+        let left = self.compare(&mended).map_err(|failure| failed(failure.message))?;
+        if left.hazards.contains(&Hazard { second: hazard.second + 1, ..*hazard }) {
             return Err(failed("the finding is still there".into()));
         }
         self.counts.mended += 1;
         Ok(())
     }
 
-    /// Runs a program once, and compares the findings. Returns them, and the queries that returned `true`.
-    fn compare(&self, order: &Order) -> Result<(BTreeSet<Hazard>, Vec<usize>), Failure> {
+    /// Runs a program once, and compares the findings.
+    fn compare(&self, order: &Order) -> Result<Compared, Failure> {
         let outcomes = machine::run(&self.fixture, &self.devices, order)?;
         let order = Order::of_run(order.program.clone(), self.limits.schedule, &outcomes.answered);
-        let expected = hazard::latest(&order);
         let mut found = BTreeSet::new();
+        let (mut found_waits, mut unjoined) = (BTreeSet::new(), BTreeSet::new());
         let mut numbers = BTreeMap::new();
+        let sites = sites::statements(&order);
         for finding in &outcomes.report.findings {
+            let unknown = || at(None, format!("a finding at unknown places: {finding:?}"));
+            if is_lost_wait(finding.kind) {
+                let wait = lost_wait_of::<B>(&sites, finding).ok_or_else(unknown)?;
+                if !found_waits.insert(wait) {
+                    return Err(at(Some(wait.wait), format!("{} twice", name_wait(&order, &wait))));
+                }
+                continue;
+            }
+            if finding.kind == FindingKind::NotJoined {
+                // Work without a place of its own is a handle that was taken.
+                unjoined.extend(statement_at::<B>(&sites, finding.second.place));
+                continue;
+            }
             let Some(kind) = kind_of(finding.kind) else { continue };
-            let hazard = statements_of::<B>(&order, finding, kind)
-                .ok_or_else(|| at(None, format!("a finding at unknown places: {finding:?}")))?;
+            let hazard = statements_of::<B>(&sites, finding, kind).ok_or_else(unknown)?;
             streams_agree(&order, &outcomes, finding, &hazard, &mut numbers)
                 .map_err(|message| at(Some(hazard.second), message))?;
             if !found.insert(hazard) {
@@ -165,100 +175,44 @@ where
         if let Some(finding) = lock(&self.outside).pop() {
             return Err(at(None, format!("a finding outside of the program's report: {finding}")));
         }
-        if let Some(wrong) = found.difference(&expected).next() {
-            let message = format!("false alarm: {}", name(&order, wrong));
-            return Err(at(Some(wrong.second), message));
-        }
-        if let Some(lost) = expected.difference(&found).next() {
-            let message = format!("not found: {}", name(&order, lost));
-            return Err(at(Some(lost.second), message));
-        }
-        Ok((found, outcomes.answered))
+        let describe = |hazard: &Hazard| (hazard.second, name(&order, hazard));
+        same(&found, &hazard::latest(&order), describe)?;
+        let unclear = order.early_waits.iter().filter(|wait| wait.is_implicit);
+        let unclear: BTreeSet<usize> = unclear.map(|wait| wait.statement).collect();
+        let is_clear = |wait: &LostWait| !unclear.contains(&wait.wait);
+        let mut lost_waits = hazard::lost_waits(&order);
+        found_waits.retain(is_clear);
+        lost_waits.retain(is_clear);
+        same(&found_waits, &lost_waits, |wait| (wait.wait, name_wait(&order, wait)))?;
+        compare_side_works(&order, &unjoined)?;
+        let certain = order.side_works.iter().filter(|work| work.is_certain);
+        let certain = certain.filter(|work| unjoined.contains(&work.statement)).count();
+        let unjoined = [unjoined.len() as u64, certain as u64];
+        Ok(Compared { hazards: found, lost_waits, unjoined, answered: outcomes.answered })
     }
 }
 
-fn at(statement: Option<usize>, message: String) -> Failure {
-    Failure { statement, message }
+/// What was found in a program, as the reference has it, and the queries that returned `true`.
+struct Compared {
+    hazards: BTreeSet<Hazard>,
+    lost_waits: BTreeSet<LostWait>,
+    /// Findings of work that nothing joins, and the certain ones.
+    unjoined: [u64; 2],
+    answered: Vec<usize>,
 }
 
-/// Describes a hazard.
-fn name(order: &Order, hazard: &Hazard) -> String {
-    let Hazard { kind, first, second } = hazard;
-    let [from, to] = [first, second].map(|index| &order.program.0[*index]);
-    format!("{kind:?} of `{to}` (statement {}) and `{from}` (statement {})", second + 1, first + 1)
-}
-
-/// Returns the kind of the reference, if it is about accesses.
-fn kind_of(kind: FindingKind) -> Option<HazardKind> {
-    match kind {
-        FindingKind::ReadAfterWrite => Some(HazardKind::ReadAfterWrite),
-        FindingKind::WriteAfterRead => Some(HazardKind::WriteAfterRead),
-        FindingKind::WriteAfterWrite => Some(HazardKind::WriteAfterWrite),
-        FindingKind::UseAfterRelease => Some(HazardKind::UseAfterRelease),
-        _ => None,
+/// Returns `true` if the fixture can capture a stream of its backend.
+fn has_captures<F, B>(fixture: &F, device: Device) -> Result<bool, Verdict>
+where
+    F: Fixture<Backend = Checked<B>>,
+    B: PlainHandles,
+{
+    let stream = Checked::<B>::new_stream(device, StreamOptions::new())?;
+    if fixture.begin_capture(&stream, CaptureMode::Relaxed).is_err() {
+        return Ok(false);
     }
-}
-
-/// Returns the two statements of a finding.
-fn statements_of<B: PlainHandles>(
-    order: &Order,
-    finding: &Finding,
-    kind: HazardKind,
-) -> Option<Hazard> {
-    let statement = |place| {
-        let site = sites::site_of::<CheckedStream<B>>(place)?;
-        order.accesses.get(site).map(|access| access.statement)
-    };
-    let (first, second) = (finding.first.as_ref()?.place, finding.second.place);
-    Some(Hazard { kind, first: statement(first)?, second: statement(second)? })
-}
-
-/// Checks the streams of a finding and its missing wait. `numbers` has the number of each queue's stream so far.
-fn streams_agree(
-    order: &Order,
-    outcomes: &Outcomes,
-    finding: &Finding,
-    hazard: &Hazard,
-    numbers: &mut BTreeMap<usize, u32>,
-) -> Result<(), String> {
-    let mut is_queue = |stream: &StreamInfo, queue: Option<usize>| {
-        let Some(queue) = queue else { return stream.number == 0 && stream.name == "host" };
-        let identity = identity(stream.device, stream.handle);
-        let known = *numbers.entry(queue).or_insert(stream.number);
-        let is_unique =
-            numbers.iter().all(|(other, number)| *other == queue || *number != stream.number);
-        outcomes.identities.get(&queue) == Some(&identity) && known == stream.number && is_unique
-    };
-    let queue_of = |statement| {
-        let access = order.accesses.iter().find(|access| access.statement == statement);
-        access.and_then(|access| access.queue)
-    };
-    let (first, second) = (queue_of(hazard.first), queue_of(hazard.second));
-    let first_site = finding.first.as_ref().ok_or("there is no first place")?;
-    if !is_queue(&first_site.stream, first) || !is_queue(&finding.second.stream, second) {
-        return Err(format!("the streams are wrong: {:?}", finding.streams));
-    }
-    let expected = hazard::missing(order, hazard);
-    match (&finding.missing, expected) {
-        (None, None) => Ok(()),
-        (Some(missing), Some((waiter, awaited))) => {
-            let is_waiter = match &missing.waiter {
-                Some(stream) => waiter.is_some() && is_queue(stream, waiter),
-                None => waiter.is_none(),
-            };
-            if is_waiter
-                && is_queue(&missing.awaited, Some(awaited))
-                && missing.before == finding.second.place
-            {
-                Ok(())
-            } else {
-                Err(format!("the missing wait is wrong: {missing:?}"))
-            }
-        }
-        (missing, expected) => {
-            Err(format!("the missing wait is {missing:?}, but must be {expected:?}"))
-        }
-    }
+    fixture.end_capture(&stream, false)?;
+    Ok(true)
 }
 
 /// Runs the programs of a campaign until one differs from the reference, and shrinks that program.

@@ -201,7 +201,8 @@ impl<'a> Explorer<'a> {
                 next.events.insert(*event, Some((index, 0)));
             }
             Op::Task { stream, task, .. } => next.submit(*stream, Item::Task(*task)),
-            Op::Region { .. } => {}
+            // The machine has no captures, and neither have its programs.
+            Op::Region { .. } | Op::BeginCapture { .. } | Op::EndCapture { .. } => {}
             // An access is a task whose name is the number of its statement.
             Op::Access { stream, .. } => next.submit(*stream, Item::Task(index as u8)),
             Op::HostAccess { .. } => next.host.push(index as u8),

@@ -3,13 +3,16 @@
 //! This is the reference for backends that check the order of accesses. It has nothing in common with them but the
 //! rules: it takes the vector clocks of [`Order`], and compares the accesses byte by byte.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use gpu_stream_core::Access;
 
 use crate::order::{AccessStep, Order};
 use crate::program::Op;
+
+#[cfg(test)]
+mod tests;
 
 /// Kind of a hazard.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -94,7 +97,8 @@ pub fn all(order: &Order) -> BTreeSet<Hazard> {
     let mut found = BTreeSet::new();
     for (number, second) in uses.iter().enumerate() {
         let overlaps = |first: &&Use<'_>| {
-            first.bytes.start.max(second.bytes.start) < first.bytes.end.min(second.bytes.end)
+            first.at.capture == second.at.capture
+                && first.bytes.start.max(second.bytes.start) < first.bytes.end.min(second.bytes.end)
         };
         let earlier = uses[..number].iter().filter(overlaps);
         found.extend(earlier.filter_map(|first| between(first, second)));
@@ -118,10 +122,12 @@ struct Byte {
 /// A check that remembers only these must report exactly these. Each set is empty if [`all`] is.
 pub fn latest(order: &Order) -> BTreeSet<Hazard> {
     let uses = uses(order);
-    let mut bytes = vec![Byte::default(); 256];
+    // When a graph runs is not known, so the accesses of a capture are only compared with each other.
+    let mut memories: HashMap<Option<usize>, Vec<Byte>> = HashMap::new();
     let mut found = BTreeSet::new();
     for (number, second) in uses.iter().enumerate() {
-        for byte in &mut bytes[second.bytes.clone()] {
+        let bytes = memories.entry(second.at.capture);
+        for byte in &mut bytes.or_insert_with(|| vec![Byte::default(); 256])[second.bytes.clone()] {
             let earlier = byte.write.iter().chain(&byte.reads).chain(&byte.releases);
             found.extend(earlier.filter_map(|first| between(&uses[*first], second)));
             match second.access {
@@ -143,6 +149,24 @@ pub fn latest(order: &Order) -> BTreeSet<Hazard> {
         }
     }
     found
+}
+
+/// Wait for an event without a record, and the first record after it.
+///
+/// The wait has no effect (R15). It is a mistake unless the record happens after it, or the stream waits for the event
+/// again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct LostWait {
+    /// Statement of the wait.
+    pub wait: usize,
+    /// Statement of the record. `None` if the event is never recorded.
+    pub record: Option<usize>,
+}
+
+/// Returns the waits without an effect that are mistakes.
+pub fn lost_waits(order: &Order) -> BTreeSet<LostWait> {
+    let early = order.early_waits.iter().filter(|wait| !wait.is_before && !wait.is_repeated);
+    early.map(|wait| LostWait { wait: wait.statement, record: wait.record }).collect()
 }
 
 /// Returns the queues of the wait that would order the two accesses: the one that has to wait, or none if the host has to,

@@ -52,10 +52,42 @@ pub struct AccessStep {
     pub statement: usize,
     /// Queue of the stream. `None` for an access of the host itself.
     pub queue: Option<usize>,
+    /// Capture that includes the access: it is a part of a graph, and is not executed.
+    pub capture: Option<usize>,
     /// Position in its chain. `None` for an access of the host: all later calls happen after it.
     pub step: Option<Step>,
     /// Everything that must happen before the access.
     pub after: Clock,
+}
+
+/// Wait for an event that has no record yet, which has no effect (R15).
+#[derive(Clone, Debug)]
+pub struct EarlyWait {
+    /// Statement of the wait.
+    pub statement: usize,
+    /// Queue of the stream.
+    pub queue: usize,
+    /// Statement of the first record after the wait.
+    pub record: Option<usize>,
+    /// The wait happens before that record.
+    pub is_before: bool,
+    /// The stream has waited for a record of the event later.
+    pub is_repeated: bool,
+    /// The stream and others wait for each other without a call. No rule tells whether they do so for a wait without an
+    /// effect.
+    pub is_implicit: bool,
+}
+
+/// Last work of a stream that the program has created, after a wait for another stream that is used again. No stream, host
+/// or live event is ordered after the work.
+#[derive(Clone, Debug)]
+pub struct SideWork {
+    /// Queue of the stream.
+    pub queue: usize,
+    /// Statement of the work.
+    pub statement: usize,
+    /// The stream is used in no other way. So it is certainly a side stream, which something has to wait for.
+    pub is_certain: bool,
 }
 
 /// Statements between which a gate is closed.
@@ -131,6 +163,18 @@ pub struct Order {
     pub checks: Vec<(usize, Vec<LiveHandle>)>,
     /// Queue of each wrapper, by the statement that creates it.
     pub queue_of: Vec<Option<usize>>,
+    /// For each statement, whether the rules about captures make a backend refuse its call (R23, R24, R33, R34).
+    pub refused: Vec<bool>,
+    /// For each statement, whether its wait adds a stream to a capture (R25).
+    pub joined: Vec<bool>,
+    /// Waits for events without a record, in the order of the text. Only of serial programs.
+    pub early_waits: Vec<EarlyWait>,
+    /// Last work of side streams that nothing is ordered after.
+    pub side_works: Vec<SideWork>,
+    /// For each capture, the number of streams that were part of it.
+    pub captures: Vec<usize>,
+    /// For each statement, why the captures do not allow it.
+    capture_errors: Vec<Option<&'static str>>,
     gates: Vec<GateSpan>,
     edges: Vec<(usize, Edge)>,
     /// The records of each event: the statement and the queue.
@@ -148,20 +192,24 @@ enum Target {
 }
 
 impl Order {
-    /// Computes the order of a well-formed program.
+    /// Computes the order of a well-formed program, but not its [`side_works`](Self::side_works).
     pub fn of(program: Program, schedule: Schedule) -> Self {
-        Self::of_run(program, schedule, &[])
+        let order = OrderBuilder::built(&program, schedule, &[]).finish();
+        Order { program, ..order }
     }
 
     /// Computes the order of a run in which the queries at the statements `answered` have returned `true`.
     ///
     /// What is before such a query is complete, and so it happens before later work. This is for serial programs.
     pub fn of_run(program: Program, schedule: Schedule, answered: &[usize]) -> Self {
-        let mut builder = OrderBuilder::new(&program, schedule, answered);
-        for (index, statement) in program.0.iter().enumerate() {
-            builder.statement(index, usize::from(statement.thread), &statement.op);
-        }
-        Order { program, ..builder.order }
+        let builder = OrderBuilder::built(&program, schedule, answered);
+        let side_works = builder.side_works();
+        Order { program, side_works, ..builder.finish() }
+    }
+
+    /// Returns the reason why the captures do not allow the statement, if they do not.
+    pub(crate) fn capture_error(&self, statement: usize) -> Option<&'static str> {
+        self.capture_errors[statement]
     }
 
     /// Returns the gates that are closed at a statement in the order of the text.

@@ -82,6 +82,10 @@ pub enum Op {
     HostAccess { access: Access, region: u8, start: u8, end: u8 },
     /// `elapsed e0 e1`: `Event::elapsed_since`.
     Elapsed { event: u8, start: u8 },
+    /// `capture s0`: begins a capture of the stream.
+    BeginCapture { stream: u8 },
+    /// `end s0`: ends the capture that began on the stream. Its graph is not launched.
+    EndCapture { stream: u8 },
     /// `barrier`: waits for all threads.
     Barrier,
     /// `send c0`: lets `recv c0` on another thread return.
@@ -212,6 +216,8 @@ impl fmt::Display for Op {
                 write!(f, "host {} r{region} {start}..{end}", verb(*access))
             }
             Op::Elapsed { event, start } => write!(f, "elapsed e{event} e{start}"),
+            Op::BeginCapture { stream } => write!(f, "capture s{stream}"),
+            Op::EndCapture { stream } => write!(f, "end s{stream}"),
             Op::Barrier => f.write_str("barrier"),
             Op::Send { channel } => write!(f, "send c{channel}"),
             Op::Recv { channel } => write!(f, "recv c{channel}"),

@@ -134,6 +134,8 @@ fn op(words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
         "barrier" => return Ok(Op::Barrier),
         "send" => return Ok(Op::Send { channel: words.name('c')? }),
         "recv" => return Ok(Op::Recv { channel: words.name('c')? }),
+        "capture" => return Ok(Op::BeginCapture { stream: words.name('s')? }),
+        "end" => return Ok(Op::EndCapture { stream: words.name('s')? }),
         "elapsed" => {
             let (event, start) = (words.name('e')?, words.name('e')?);
             return Ok(Op::Elapsed { event, start });
@@ -287,6 +289,8 @@ s1 writes r0 8..16
 s1 releases r0 0..16
 host writes r0 0..0
 elapsed e0 e1
+capture s0
+end s0
 barrier
 1: send c0
 2: recv c0

@@ -10,9 +10,11 @@ use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{Backend, PlainHandles};
 use libtest_mimic::{Arguments, Trial};
 
+use super::counts::{CaptureCounts, Counts};
 use super::mutation::{self, Mutation};
-use super::{Counts, Runner, run};
+use super::{Runner, run};
 use crate::campaign::Campaign;
+use crate::check::Limits;
 use crate::harness::{finish, settings};
 
 /// Number of programs that run on a mutant. It is several times what any mutant needs.
@@ -55,7 +57,8 @@ where
         finish(backend, &required_all, outcome)
     }));
     for mutation in Mutation::ALL {
-        if mutation.needs_implicit_order() && !implicit {
+        // The backends with that order are those with captures.
+        if (mutation.needs_implicit_order() || mutation.needs_captures()) && !implicit {
             continue;
         }
         let (on_runner, required) = (on_runner.clone(), required.clone());
@@ -78,7 +81,7 @@ where
     run(runner, campaign, CANDIDATES).map_err(|found| Verdict::Failed(format!("\n{found}")))?;
     let counts = runner.counts;
     println!("{}", summary::<F::Backend>(campaign, &counts, start.elapsed().as_secs_f32()));
-    let never: Vec<_> = unchecked(&counts, runner.limits().devices).into_iter().collect();
+    let never = unchecked(&counts, &runner.limits());
     // A few programs need not contain all kinds.
     if campaign.programs >= 1_000 && !never.is_empty() {
         return Err(Verdict::Failed(format!("these never occurred: {}", never.join(", "))));
@@ -93,7 +96,8 @@ fn summary<B: Backend>(campaign: &Campaign, counts: &Counts, seconds: f32) -> St
         "Checked<{}>: {} programs of seed {} from number {} agree with the reference ({} with threads, {} with two \
          devices), {} accesses, {} of them by the host; {} programs have findings, {} have none; {reads} reads after a write, {overwrites} \
          writes after a read, {writes} writes after a write, {releases} uses after a release; {} queries returned \
-         true, and {} calls a time; {} findings were removed by the missing wait; {seconds:.1} s",
+         true, and {} calls a time; {} findings were removed by the missing wait; {} waits for events that are never \
+         recorded, {} for events that are recorded later; {} works that nothing joins, {} of them certain; {}; {seconds:.1} s",
         B::KIND,
         counts.programs,
         campaign.seed,
@@ -107,11 +111,28 @@ fn summary<B: Backend>(campaign: &Campaign, counts: &Counts, seconds: f32) -> St
         counts.answered,
         counts.measured,
         counts.mended,
+        counts.lost_waits[0],
+        counts.lost_waits[1],
+        counts.unjoined[0],
+        counts.unjoined[1],
+        capture_summary(&counts.captures),
+    )
+}
+
+/// Formats what a campaign has compared of captures.
+fn capture_summary(counts: &CaptureCounts) -> String {
+    let CaptureCounts { programs, flagged, joined, accesses, findings, refused } = *counts;
+    format!(
+        "{programs} programs with captures, {flagged} of them with findings and {} with none ({joined} captures of \
+         several streams, {accesses} captured accesses, {findings} findings about two of them, {refused} refused calls)",
+        programs - flagged,
     )
 }
 
 /// Returns what never occurred. Programs without it would agree too.
-fn unchecked(counts: &Counts, devices: usize) -> Vec<&'static str> {
+fn unchecked(counts: &Counts, limits: &Limits) -> Vec<&'static str> {
+    let CaptureCounts { programs, flagged, joined, accesses, findings, refused } = counts.captures;
+    let (devices, needs) = (limits.devices, |count| if limits.captures { count } else { 1 });
     let [reads, overwrites, writes, releases] = counts.findings;
     let all = [
         ("programs with threads", counts.with_threads),
@@ -126,6 +147,16 @@ fn unchecked(counts: &Counts, devices: usize) -> Vec<&'static str> {
         ("queries that returned true", counts.answered),
         ("times between two events", counts.measured),
         ("findings that the missing wait removed", counts.mended),
+        ("waits for events that are never recorded", counts.lost_waits[0]),
+        ("waits for events that are recorded later", counts.lost_waits[1]),
+        ("works that certainly nothing joins", counts.unjoined[1]),
+        ("programs with captures", needs(programs)),
+        ("programs with captures and findings", needs(flagged)),
+        ("programs with captures and without findings", needs(programs - flagged)),
+        ("captures of several streams", needs(joined)),
+        ("captured accesses", needs(accesses)),
+        ("findings about two captured accesses", needs(findings)),
+        ("calls that a capture refuses", needs(refused)),
     ];
     all.into_iter().filter(|(_, count)| *count == 0).map(|(what, _)| what).collect()
 }

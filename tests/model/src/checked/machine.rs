@@ -8,8 +8,9 @@ use gpu_stream_checked::{Checked, CheckedEvent, CheckedStream, Report, Scope};
 use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{Device, HandleKind, PerThread, PlainHandles, RawHandle, Region, Stream};
 
+use crate::checked::sites::{SITES, statements};
 use crate::order::Order;
-use crate::program::{Op, Program};
+use crate::program::Program;
 use crate::run::Failure;
 use crate::watchdog::lock;
 
@@ -42,7 +43,7 @@ struct Machine<'a, F: Fixture, B: PlainHandles> {
     fixture: &'a F,
     devices: &'a [Device],
     order: &'a Order,
-    /// For each statement that is an access, its number among them.
+    /// For each statement, its place: see [`statements`].
     sites: Vec<usize>,
     /// Address of byte 0 of the program's regions.
     base: usize,
@@ -59,6 +60,9 @@ struct Machine<'a, F: Fixture, B: PlainHandles> {
     /// The statement whose turn it is; `usize::MAX` after a failure.
     turn: Mutex<usize>,
     next: Condvar,
+    /// Set when the program's report was taken.
+    is_reported: Mutex<bool>,
+    reported: Condvar,
 }
 
 /// Wrappers of a thread's per-thread streams.
@@ -74,17 +78,15 @@ where
     B: PlainHandles,
 {
     static PROGRAMS: AtomicUsize = AtomicUsize::new(1 << 12);
-    let accesses = order.program.0.iter().scan(0, |count, statement| {
-        let site = *count;
-        let is_access = matches!(statement.op, Op::Access { .. } | Op::HostAccess { .. });
-        *count += usize::from(is_access);
-        Some(site)
-    });
+    let mut sites = vec![SITES; order.program.0.len()];
+    for (site, statement) in statements(order).into_iter().enumerate() {
+        sites[statement] = site;
+    }
     let machine: Machine<'_, F, B> = Machine {
         fixture,
         devices,
         order,
-        sites: accesses.collect(),
+        sites,
         base: PROGRAMS.fetch_add(1, Ordering::Relaxed) * SPAN,
         streams: Mutex::default(),
         events: Mutex::default(),
@@ -96,44 +98,47 @@ where
         identities: Mutex::default(),
         turn: Mutex::new(0),
         next: Condvar::new(),
+        is_reported: Mutex::default(),
+        reported: Condvar::new(),
     };
-    let (result, report) = Checked::<B>::scope(|scope| {
-        run_threads(&machine, scope)?;
-        machine.end().map_err(|why| Failure { statement: None, message: why.reason().into() })
-    });
+    let (result, report) = run_threads(&machine);
+    // Outside of the scope: the host waits for everything here, and the program has not.
+    let ended = machine.end();
     result?;
+    ended.map_err(|why| Failure { statement: None, message: why.reason().into() })?;
     let Machine { answered, identities, .. } = machine;
     let answered = answered.into_inner().unwrap_or_default();
     let identities = identities.into_inner().unwrap_or_default();
     Ok(Outcomes { answered, identities, report })
 }
 
-/// Runs all threads of a program in the scope.
-fn run_threads<F, B>(machine: &Machine<'_, F, B>, scope: &Scope) -> Result<(), Failure>
+/// Runs all threads of a program in a scope. Returns what was found in it, until the last statement.
+fn run_threads<F, B>(machine: &Machine<'_, F, B>) -> (Result<(), Failure>, Report)
 where
     F: Fixture<Backend = Checked<B>>,
     B: PlainHandles,
 {
     let threads = machine.order.program.threads();
-    if threads == 1 {
-        return machine.run_thread(None, &mut Vec::new());
-    }
     std::thread::scope(|spawn| {
-        let others: Vec<_> = (1..threads)
-            .map(|thread| {
-                spawn.spawn(move || {
-                    let _entered = scope.enter();
-                    machine.run_thread(Some(thread), &mut Vec::new())
-                })
-            })
-            .collect();
-        let mut result = machine.run_thread(Some(0), &mut Vec::new());
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        let (mut result, report) = Checked::<B>::scope(|scope| {
+            for thread in 1..threads {
+                let scope = scope.clone();
+                others.push(spawn.spawn(move || machine.run_other(thread, scope)));
+            }
+            let result = machine.run_thread((threads > 1).then_some(0), &mut own);
+            machine.wait_for_statements();
+            result
+        });
+        *lock(&machine.is_reported) = true;
+        machine.reported.notify_all();
+        result = result.and(machine.end_own(&own));
         for other in others {
             let panicked =
                 |_| Err(Failure { statement: None, message: "a thread panicked".into() });
             result = result.and(other.join().unwrap_or_else(panicked));
         }
-        result
+        (result, report)
     })
 }
 
@@ -155,7 +160,7 @@ where
                     return Ok(());
                 }
             }
-            let outcome = self.statement(own, index, statement);
+            let outcome = self.checked_statement(own, index, statement);
             if thread.is_some() {
                 *lock(&self.turn) = if outcome.is_ok() { index + 1 } else { usize::MAX };
                 self.next.notify_all();
@@ -165,13 +170,33 @@ where
                 message: verdict.reason().into(),
             })?;
         }
-        // All gates must be open before the thread waits for its own streams.
-        let length = program.0.len();
-        if thread.is_some() {
+        Ok(())
+    }
+
+    /// Runs the statements of a thread in the scope. Then waits until the scope is over, because the host waits for the
+    /// thread's streams at its end.
+    fn run_other(&self, thread: usize, scope: Scope) -> Result<(), Failure> {
+        let mut own = Vec::new();
+        let entered = scope.enter();
+        let result = self.run_thread(Some(thread), &mut own);
+        drop(entered);
+        drop(scope);
+        drop(self.reported.wait_while(lock(&self.is_reported), |is_reported| !*is_reported));
+        result.and(self.end_own(&own))
+    }
+
+    /// Waits until all statements have run, or one has failed.
+    fn wait_for_statements(&self) {
+        let length = self.order.program.0.len();
+        if self.order.program.threads() > 1 {
             drop(self.next.wait_while(lock(&self.turn), |turn| *turn < length));
         }
+    }
+
+    /// Waits for the per-thread streams of this thread. Opens all gates before.
+    fn end_own(&self, own: &Own<B>) -> Result<(), Failure> {
         self.open_all();
-        for (_, stream) in own.iter() {
+        for (_, stream) in own {
             let waited = stream.synchronize().map_err(Verdict::from);
             waited.map_err(|why| Failure { statement: None, message: why.reason().into() })?;
         }

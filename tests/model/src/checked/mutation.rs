@@ -47,6 +47,12 @@ pub enum Mutation {
     BlockingLost,
     /// Streams that are not blocking are taken for blocking ones.
     AllAreBlocking,
+    /// Captures are not seen: captured work is taken for executed work.
+    CaptureLost,
+    /// A wait that adds a stream to a capture is not seen.
+    CaptureJoinLost,
+    /// The handles of captured streams are taken before the first call, so that captures in a row count as one.
+    HandleKept,
 }
 
 impl Mutation {
@@ -73,12 +79,20 @@ impl Mutation {
         Self::AllocationKept,
         Self::BlockingLost,
         Self::AllAreBlocking,
+        Self::CaptureLost,
+        Self::CaptureJoinLost,
+        Self::HandleKept,
     ];
 
     /// Returns `true` if a program can detect the mutation only where default streams and blocking streams wait for each
     /// other.
     pub fn needs_implicit_order(self) -> bool {
         matches!(self, Self::BlockingLost | Self::AllAreBlocking)
+    }
+
+    /// Returns `true` if a program can detect the mutation only where there are captures.
+    pub fn needs_captures(self) -> bool {
+        matches!(self, Self::CaptureLost | Self::CaptureJoinLost | Self::HandleKept)
     }
 }
 
@@ -95,4 +109,9 @@ pub fn set(mutation: Option<Mutation>) {
 pub(in crate::checked) fn is(mutation: Mutation) -> bool {
     let current = CURRENT.load(Ordering::Relaxed);
     current.checked_sub(1).and_then(|index| Mutation::ALL.get(index)) == Some(&mutation)
+}
+
+/// Returns `true` if there is a mutation. It may change what is captured, so that other calls than before are refused.
+pub(in crate::checked) fn is_any() -> bool {
+    CURRENT.load(Ordering::Relaxed) != 0
 }

@@ -138,7 +138,7 @@ fn rejected_programs_of_one_thread_would_hang() {
         let well_formed = check::well_formed(&tiny(number, &limits, 16), &limits, |_, _| ());
         let order = Order::of(well_formed, limits.schedule);
         let rejected = (0..order.program.0.len())
-            .find(|index| check::blocking_error(&order, &limits, *index).is_err());
+            .find(|index| check::context_error(&order, &limits, *index).is_err());
         if rejected.is_none() && number % 10 > 0 {
             continue; // most programs are not rejected
         }

@@ -53,6 +53,7 @@ pub fn access_program(rng: &mut TestRng, limits: &Limits, length: usize) -> Orde
 /// Replaces the tasks by accesses, and what only concurrent programs have by nothing.
 fn with_accesses(raw: Program, dice: &mut Dice<'_>, limits: &Limits) -> Program {
     let is_gated = dice.one_in(4);
+    let has_captures = limits.captures && dice.one_in(2);
     let regions = &REGIONS[..1 + dice.below(REGIONS.len())];
     let mut draft = AccessDraft {
         dice,
@@ -61,6 +62,7 @@ fn with_accesses(raw: Program, dice: &mut Dice<'_>, limits: &Limits) -> Program 
         regions,
         own: Vec::new(),
         accesses: 0,
+        captured: Vec::new(),
         all: Vec::new(),
     };
     (0..regions.len()).for_each(|region| draft.allocate(0, region));
@@ -79,6 +81,12 @@ fn with_accesses(raw: Program, dice: &mut Dice<'_>, limits: &Limits) -> Program 
         {
             draft.access(thread, stream);
         }
+        if has_captures {
+            draft.capture(thread);
+        }
+    }
+    while let Some((thread, stream)) = draft.captured.pop() {
+        draft.push(thread, Op::EndCapture { stream });
     }
     Program(draft.all)
 }
@@ -93,6 +101,8 @@ struct AccessDraft<'a, 'b> {
     /// Wrappers of per-thread streams, each with its thread.
     own: Vec<(u8, u8)>,
     accesses: usize,
+    /// Streams on which a capture has begun, and the threads.
+    captured: Vec<(u8, u8)>,
     all: Vec<Statement>,
 }
 
@@ -168,6 +178,41 @@ impl AccessDraft<'_, '_> {
         self.push(thread, op);
     }
 
+    /// Sometimes begins a capture, adds a stream to one, or ends one.
+    fn capture(&mut self, thread: u8) {
+        let stream = self.dice.below(4) as u8;
+        let Some((begun_by, origin)) = self.dice.of(&self.captured) else {
+            if self.dice.one_in(6) {
+                self.captured.push((thread, stream));
+                self.push(thread, Op::BeginCapture { stream });
+            }
+            return;
+        };
+        match self.dice.below(24) {
+            0..3 => {
+                self.captured.retain(|(_, other)| *other != origin);
+                self.push(begun_by, Op::EndCapture { stream: origin });
+            }
+            3..7 => {
+                self.push(thread, Op::WaitStream { stream, other: origin });
+                self.access(thread, stream);
+            }
+            7..9 => {
+                self.push(thread, Op::Join { stream: origin, branches: vec![stream] });
+                self.access(thread, origin);
+            }
+            9..11 => {
+                self.push(thread, Op::Fork { stream: origin, branches: vec![stream, origin ^ 1] })
+            }
+            11 => {
+                self.captured.push((thread, stream));
+                self.push(thread, Op::BeginCapture { stream });
+            }
+            12..15 => self.access(thread, origin),
+            _ => {}
+        }
+    }
+
     /// Measures the time between two records of a stream.
     fn measure(&mut self, thread: u8) {
         let [start, event] = TIMED;
@@ -197,6 +242,8 @@ pub(crate) fn streams_of(op: &Op) -> Vec<u8> {
         | Op::Query { stream }
         | Op::Sync { stream }
         | Op::DropStream { stream }
+        | Op::BeginCapture { stream }
+        | Op::EndCapture { stream }
         | Op::Access { stream, .. } => vec![*stream],
         Op::WaitStream { stream, other } => vec![*stream, *other],
         Op::Fork { stream, branches } | Op::Join { stream, branches } => {

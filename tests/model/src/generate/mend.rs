@@ -124,7 +124,13 @@ fn mend(order: &Order, hazard: &Hazard, event: u8, dice: &mut Dice<'_>) -> Vec<S
     let wait = Op::Wait { stream, event };
     // A stream may cover another one without a call.
     let any = dice.of(&wrappers).filter(|any| any.home.is_none_or(|home| home == thread));
-    let ops = match dice.below(9) {
+    // The host cannot wait for captured work.
+    let is_captured = order
+        .accesses
+        .iter()
+        .any(|access| access.statement == hazard.second && access.capture.is_some());
+    let choice = if is_captured { 2 + dice.below(6) } else { dice.below(9) };
+    let ops = match choice {
         8 if any.is_some() => {
             any.map(|any| (thread, Op::Sync { stream: any.name })).into_iter().collect()
         }

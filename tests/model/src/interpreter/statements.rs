@@ -84,9 +84,12 @@ impl<F: Fixture> Interpreter<'_, F> {
             // Run by `sync_threads`.
             Op::Barrier | Op::Send { .. } | Op::Recv { .. } => Ok(()),
             // Only for programs that `crate::checked` runs.
-            Op::Region { .. } | Op::Access { .. } | Op::HostAccess { .. } | Op::Elapsed { .. } => {
-                Ok(())
-            }
+            Op::Region { .. }
+            | Op::Access { .. }
+            | Op::HostAccess { .. }
+            | Op::Elapsed { .. }
+            | Op::BeginCapture { .. }
+            | Op::EndCapture { .. } => Ok(()),
         }
     }
 

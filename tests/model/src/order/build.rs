@@ -1,13 +1,20 @@
 //! Computes the happens-before order of a program, statement by statement: [`OrderBuilder`].
 
-use super::{AccessStep, Edge, Expectation, GateSpan, Name, Order, Recorded, Step, Target, Task};
+use super::{
+    AccessStep, EarlyWait, Edge, Expectation, GateSpan, Name, Order, Recorded, Step, Target, Task,
+};
 use crate::check::Schedule;
 use crate::clock::{CallOrder, Clock};
 use crate::program::{Op, Program};
 
+mod captures;
 mod queues;
+mod sides;
+mod waits;
 
+use captures::Captures;
 use queues::{DefaultQueue, Implicit};
+use sides::{CallKind, Calls};
 
 const NAMES: usize = crate::text::NAMES as usize;
 
@@ -37,6 +44,8 @@ pub(super) struct OrderBuilder {
     implicit: Vec<(u8, Implicit)>,
     /// Length of each chain.
     lengths: Vec<u16>,
+    captures: Captures,
+    host_calls: Calls,
     /// Clocks of the records in `order.records`.
     clocks: Vec<Vec<Clock>>,
     /// All records of each event, the later ones included. Empty for a program of one thread.
@@ -65,8 +74,17 @@ fn find_all_records(program: &Program) -> Vec<Vec<usize>> {
 }
 
 impl OrderBuilder {
+    /// Returns the state after the last statement.
+    pub(super) fn built(program: &Program, schedule: Schedule, answered: &[usize]) -> Self {
+        let mut builder = OrderBuilder::new(program, schedule, answered);
+        for (index, statement) in program.0.iter().enumerate() {
+            builder.statement(index, usize::from(statement.thread), &statement.op);
+        }
+        builder
+    }
+
     /// Creates the state before the first statement.
-    pub(super) fn new(program: &Program, schedule: Schedule, answered: &[usize]) -> Self {
+    fn new(program: &Program, schedule: Schedule, answered: &[usize]) -> Self {
         let (threads, calls) = match schedule {
             Schedule::Concurrent => (program.threads(), CallOrder::of(program)),
             Schedule::Serial { .. } => (1, CallOrder::new(1)),
@@ -80,6 +98,12 @@ impl OrderBuilder {
             expectations: Vec::with_capacity(statements),
             checks: Vec::new(),
             queue_of: Vec::with_capacity(statements),
+            refused: vec![false; statements],
+            joined: vec![false; statements],
+            early_waits: Vec::new(),
+            side_works: Vec::new(),
+            captures: Vec::new(),
+            capture_errors: vec![None; statements],
             gates: Vec::new(),
             edges: Vec::new(),
             records: Vec::new(),
@@ -101,13 +125,15 @@ impl OrderBuilder {
             default_queues: Vec::new(),
             implicit: Vec::new(),
             lengths: Vec::new(),
+            captures: Captures::default(),
+            host_calls: Calls::default(),
             clocks: Vec::new(),
             all_records,
         }
     }
 
     /// Adds a statement: its expectation, and its effect on the clocks.
-    pub(super) fn statement(&mut self, index: usize, thread: usize, op: &Op) {
+    fn statement(&mut self, index: usize, thread: usize, op: &Op) {
         let (home, thread) = match self.schedule {
             Schedule::Concurrent => (0, thread),
             Schedule::Serial { .. } => (thread, 0),
@@ -119,11 +145,19 @@ impl OrderBuilder {
         self.order.expectations.push(expectation);
         self.order.targets.push(None);
         self.order.queue_of.push(None);
+        if let Op::QueryEvent { event } | Op::SyncEvent { event } = op {
+            self.note_event_call(index, *event);
+        }
+        if let Op::Elapsed { event, start } = op {
+            self.note_event_call(index, *event);
+            self.note_event_call(index, *start);
+        }
         match op {
             Op::Stream { .. } | Op::Clone { .. } => self.define_stream(index, op),
             Op::Event { event, .. } => self.new_event(*event),
             Op::RecordNew { event, stream } => {
                 self.new_event(*event);
+                self.forbid_unusable(index, *stream);
                 self.record(index, thread, *stream, *event);
             }
             Op::Record { stream, event } => self.record(index, thread, *stream, *event),
@@ -138,23 +172,22 @@ impl OrderBuilder {
             }
             Op::Wait { stream, event } => self.wait_event(index, thread, *stream, *event),
             Op::WaitStream { stream, other } => self.wait_stream(index, thread, *stream, *other),
-            Op::Join { stream, branches } => {
-                for branch in branches {
-                    self.wait_stream(index, thread, *stream, *branch);
-                }
-            }
+            Op::Join { stream, branches } => self.join(index, thread, *stream, branches),
             Op::Fork { stream, branches } => self.fork(index, thread, *stream, branches),
             Op::Query { stream } => {
                 let clock = self.expect_stream(index, thread, *stream);
                 self.answer(index, thread, &clock);
             }
             Op::DropStream { stream } => {
-                self.expect_stream(index, thread, *stream);
+                self.expect_drop(index, thread, *stream);
                 self.streams[usize::from(*stream)] = None;
             }
             Op::Sync { stream } => {
                 let clock = self.expect_stream(index, thread, *stream);
                 self.done[thread].join(&clock);
+            }
+            Op::QueryEvent { event } | Op::SyncEvent { event } if self.is_captured(*event) => {
+                self.order.refused[index] = true;
             }
             Op::QueryEvent { event } => {
                 let clock = self.expect_event(index, *event);
@@ -172,7 +205,8 @@ impl OrderBuilder {
             Op::Access { stream, .. } => self.access(index, thread, *stream),
             Op::HostAccess { .. } => {
                 let after = self.done[thread].clone();
-                let access = AccessStep { statement: index, queue: None, step: None, after };
+                let access =
+                    AccessStep { statement: index, queue: None, capture: None, step: None, after };
                 self.order.accesses.push(access);
             }
             Op::Elapsed { event, start } => {
@@ -181,6 +215,8 @@ impl OrderBuilder {
                     self.answer(index, thread, &clock);
                 }
             }
+            Op::BeginCapture { stream } => self.begin_capture(index, thread, *stream),
+            Op::EndCapture { stream } => self.end_capture(index, thread, *stream),
             Op::Check => self.check(index, thread),
             Op::Barrier => self.barrier(),
             Op::Send { channel } => self.send(thread, *channel),
@@ -196,46 +232,24 @@ impl OrderBuilder {
     }
 
     fn access(&mut self, index: usize, thread: usize, stream: u8) {
-        let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
+        let Some(queue) = self.queue(stream) else { return };
         let (step, after) = self.push_step(index, thread, queue);
-        let (queue, step) = (Some(queue), Some(step));
-        self.order.accesses.push(AccessStep { statement: index, queue, step, after });
+        self.note_call(index, queue, CallKind::Work(step));
+        let (capture, queue, step) =
+            (self.capture_of(queue), Some(self.stream_of(queue)), Some(step));
+        self.order.accesses.push(AccessStep { statement: index, queue, capture, step, after });
     }
 
     fn gate(&mut self, index: usize, thread: usize, stream: u8) {
-        let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
+        let Some(queue) = self.queue(stream) else { return };
+        self.forbid_unusable(index, stream);
+        if self.capture_of(queue).is_some() {
+            self.forbid(index, "a gate cannot be captured");
+        }
         let (step, _) = self.push_step(index, thread, queue);
         let gate = self.order.gates.len();
         self.order.gates.push(GateSpan { closed_by: index, opened_by: None, step });
         self.order.edges.push((index, Edge::Gate { queue, gate }));
-    }
-
-    fn wait_event(&mut self, index: usize, thread: usize, stream: u8, event: u8) {
-        let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
-        let Some(event) = self.events[usize::from(event)] else { return };
-        let (clock, recorded) = self.current_record(index, event);
-        if recorded == Recorded::Never && self.schedule != Schedule::Concurrent {
-            // It has no effect (R15): it does not even count as work of a default stream.
-            return;
-        }
-        self.order.edges.push((index, Edge::Event { queue, event }));
-        self.view(thread, queue).join(&clock);
-        self.push_step(index, thread, queue);
-    }
-
-    fn fork(&mut self, index: usize, thread: usize, stream: u8, branches: &[u8]) {
-        let Some((source, _)) = self.streams[usize::from(stream)] else { return };
-        let queues = branches.iter().map(|branch| self.streams[usize::from(*branch)]);
-        let queues: Vec<_> = queues.flatten().map(|(queue, _)| queue).collect();
-        let queues: Vec<_> = queues.into_iter().filter(|queue| *queue != source).collect();
-        if queues.is_empty() {
-            return;
-        }
-        // One record for all branches.
-        self.push_step(index, thread, source);
-        for queue in queues {
-            self.wait_queue(index, thread, queue, source);
-        }
     }
 
     /// After a barrier, every thread knows what each of them knew.
@@ -274,6 +288,7 @@ impl OrderBuilder {
     fn new_event(&mut self, event: u8) {
         self.events[usize::from(event)] = Some(self.clocks.len());
         self.clocks.push(Vec::new());
+        self.captures.add_event();
         self.order.records.push(Vec::new());
     }
 
@@ -315,10 +330,17 @@ impl OrderBuilder {
     }
 
     fn record(&mut self, index: usize, thread: usize, stream: u8, event: u8) {
-        let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
+        let Some(queue) = self.queue(stream) else { return };
         let Some(event) = self.events[usize::from(event)] else { return };
+        self.note_call(index, queue, CallKind::Record);
+        if self.is_unusable(queue) {
+            self.order.refused[index] = true;
+            return;
+        }
         self.push_step(index, thread, queue);
         let clock = self.view(thread, queue).clone();
+        self.captures.recorded(event, self.capture_of(queue));
+        self.note_first_record(index, queue, event, &clock);
         self.clocks[event].push(clock);
         self.order.records[event].push((index, queue));
     }
@@ -358,25 +380,20 @@ impl OrderBuilder {
         (common, Recorded::Yes)
     }
 
-    fn wait_stream(&mut self, index: usize, thread: usize, stream: u8, other: u8) {
-        let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
-        let Some((other, _)) = self.streams[usize::from(other)] else { return };
-        if queue != other {
-            self.push_step(index, thread, other);
-            self.wait_queue(index, thread, queue, other);
-        }
-    }
-
-    /// Makes `queue` wait for the latest step of `other`.
-    fn wait_queue(&mut self, index: usize, thread: usize, queue: usize, other: usize) {
-        let clock = self.view(thread, other).clone();
-        self.view(thread, queue).join(&clock);
-        self.order.edges.push((index, Edge::Queue { queue, other }));
-        self.push_step(index, thread, queue);
-    }
-
-    /// Sets the expectation of a statement on a stream. Returns its clock.
+    /// Sets the expectation of a query or `synchronize` of a stream. Returns what it waits for: nothing, if the call is
+    /// refused.
     fn expect_stream(&mut self, index: usize, thread: usize, stream: u8) -> Clock {
+        let Some(queue) = self.queue(stream) else { return Clock::default() };
+        self.note_call(index, queue, CallKind::Host);
+        if self.capture_of(queue).is_some() || self.is_unusable(queue) {
+            self.order.refused[index] = true;
+            return Clock::default();
+        }
+        self.expect_drop(index, thread, stream)
+    }
+
+    /// Sets the expectation of the drop of a wrapper. Returns the clock of all executed work.
+    fn expect_drop(&mut self, index: usize, thread: usize, stream: u8) -> Clock {
         let Some((queue, _)) = self.streams[usize::from(stream)] else { return Clock::default() };
         let mut clock = self.view(thread, queue).clone();
         self.join_blocking(thread, queue, &mut clock);

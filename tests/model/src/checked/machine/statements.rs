@@ -4,15 +4,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use gpu_stream_checked::{Checked, CheckedStream};
-use gpu_stream_conformance::{Fixture, Outcome};
+use gpu_stream_conformance::{CaptureMode, Fixture, Outcome, Verdict};
 use gpu_stream_core::{
     Access, Backend, Error as _, ErrorKind, Event, EventOptions, EventStatus, PlainHandles,
     RawHandle, Region, Stream, StreamOptions, StreamOwner,
 };
 
 use super::{Machine, Own, identity};
-use crate::checked::mutation::{Mutation, is};
-use crate::checked::sites::{access_at, host_access_at};
+use crate::checked::mutation::{self, Mutation, is};
+use crate::checked::sites::{access_at, host_access_at, record_at, wait_at};
 use crate::program::{EventKind, Op, Statement, StreamKind};
 use crate::watchdog::lock;
 
@@ -35,21 +35,47 @@ where
     F: Fixture<Backend = Checked<B>>,
     B: PlainHandles,
 {
-    /// Runs one statement.
-    pub(super) fn statement(
+    /// Runs one statement. A call that the rules about captures refuse must fail, and any other call must not.
+    pub(super) fn checked_statement(
         &self,
         own: &mut Own<B>,
         index: usize,
         statement: &Statement,
     ) -> Outcome {
+        let called = self.statement(own, index, statement);
+        match (called, self.order.refused[index]) {
+            (Ok(()), false) => Ok(()),
+            (Err(CallError::Call(error)), is_refused) if is_refused || mutation::is_any() => {
+                match error.kind() {
+                    ErrorKind::Capturing | ErrorKind::InvalidEvent => Ok(()),
+                    _ => Err(error.into()),
+                }
+            }
+            (Err(CallError::Call(error)), _) => Err(error.into()),
+            (Err(CallError::Machine(verdict)), _) => Err(verdict),
+            (Ok(()), true) if mutation::is_any() => Ok(()),
+            (Ok(()), true) => {
+                Err(Verdict::failed("the call succeeds, and the rules about captures refuse it"))
+            }
+        }
+    }
+
+    /// Runs one statement.
+    fn statement(
+        &self,
+        own: &mut Own<B>,
+        index: usize,
+        statement: &Statement,
+    ) -> Result<(), CallError<B::Error>> {
         match &statement.op {
             Op::Stream { stream, kind, device } => {
-                return self.create_stream(own, index, *stream, *kind, *device);
+                self.create_stream(own, index, *stream, *kind, *device)?;
             }
             Op::Clone { stream, of } => {
                 let of = self.wrapper(*of)?;
                 let clone = if is(Mutation::CloneIsAnother) {
-                    Checked::<B>::new_stream(of.device(), StreamOptions::new())?
+                    Checked::<B>::new_stream(of.device(), StreamOptions::new())
+                        .map_err(CallError::Call)?
                 } else {
                     CheckedStream::clone(&of)
                 };
@@ -59,13 +85,18 @@ where
                 let options = match kind {
                     EventKind::Plain => EventOptions::new(),
                     EventKind::Timed => EventOptions::timed(),
-                    EventKind::Blocking => EventOptions::builder().blocking(true).build()?,
+                    EventKind::Blocking => EventOptions::builder()
+                        .blocking(true)
+                        .build()
+                        .map_err(|error| CallError::Machine(error.into()))?,
                 };
-                let new = Checked::<B>::new_event(self.devices[usize::from(*device)], options)?;
+                let new = Checked::<B>::new_event(self.devices[usize::from(*device)], options)
+                    .map_err(CallError::Call)?;
                 lock(&self.events).insert(*event, Arc::new(new));
             }
             Op::RecordNew { event, stream } => {
-                let new = with!(self, own, *stream, |stream| stream.record_event())?;
+                let new = with!(self, own, *stream, |stream| stream.record_event())
+                    .map_err(CallError::Call)?;
                 lock(&self.recorded).insert(*event, *stream);
                 lock(&self.events).insert(*event, Arc::new(new));
             }
@@ -102,6 +133,15 @@ where
                     self.fixture.open(gate);
                 }
             }
+            Op::BeginCapture { .. } | Op::EndCapture { .. } if is(Mutation::CaptureLost) => {}
+            Op::BeginCapture { stream } => with!(self, own, *stream, |stream| {
+                take_handle(stream);
+                self.fixture.begin_capture(stream, CaptureMode::Relaxed)?;
+            }),
+            Op::EndCapture { stream } => with!(self, own, *stream, |stream| {
+                take_handle(stream);
+                self.fixture.end_capture(stream, false)?;
+            }),
             Op::DropStream { stream } => match own.iter().position(|(name, _)| name == stream) {
                 Some(position) => drop(own.swap_remove(position)),
                 None => drop(lock(&self.streams).remove(stream)),
@@ -113,13 +153,22 @@ where
     }
 
     /// Runs a record, a wait or a query.
-    fn order_call(&self, own: &mut Own<B>, index: usize, op: &Op) -> Outcome {
-        match op {
-            Op::Record { .. } if is(Mutation::RecordLost) => {}
+    fn order_call(
+        &self,
+        own: &mut Own<B>,
+        index: usize,
+        op: &Op,
+    ) -> Result<(), CallError<B::Error>> {
+        let site = self.sites[index];
+        if is(Mutation::CaptureJoinLost) && self.order.joined[index] {
+            return Ok(());
+        }
+        let called = match op {
+            Op::Record { .. } if is(Mutation::RecordLost) => Ok(()),
             Op::Record { stream, event } => {
                 lock(&self.recorded).insert(*event, *stream);
                 let event = self.event(*event)?;
-                with!(self, own, *stream, |stream| stream.record(&event))?;
+                with!(self, own, *stream, |stream| record_at(site, stream, &event))
             }
             Op::Wait { stream, event } if !is(Mutation::WaitLost) => {
                 let recorded = lock(&self.recorded).get(event).copied();
@@ -130,13 +179,13 @@ where
                     // Fails if the name has moved on to a stream of another device.
                     drop(late.record(&event));
                 }
-                with!(self, own, *stream, |stream| stream.wait_event(&event))?;
+                with!(self, own, *stream, |stream| wait_at(site, stream, &event))
             }
             Op::WaitStream { stream, other } if !is(Mutation::WaitStreamLost) => {
                 let turned = is(Mutation::WaitStreamTurned);
                 with!(self, own, *stream, |stream| with!(self, own, *other, |other| {
                     if turned { other.wait_stream(stream) } else { stream.wait_stream(other) }
-                }))?;
+                }))
             }
             Op::Fork { stream, branches } | Op::Join { stream, branches } => {
                 let wrappers = branches.iter().map(|branch| self.wrapper(*branch));
@@ -154,19 +203,26 @@ where
                 with!(self, own, *stream, |stream| match is_fork {
                     true => stream.fork(all.take(count)),
                     false => stream.join(all.take(count)),
-                })?;
+                })
             }
             // Without a gate, nothing is left to be done.
-            Op::Query { .. } if is(Mutation::QueryLost) => self.answer(index, true),
-            Op::QueryEvent { .. } if is(Mutation::QueryEventLost) => self.answer(index, true),
-            Op::Query { stream } => {
-                let is_done = with!(self, own, *stream, |stream| stream.query())?;
-                self.answer(index, is_done);
+            Op::Query { .. } if is(Mutation::QueryLost) => {
+                self.answer(index, true);
+                Ok(())
             }
+            Op::QueryEvent { .. } if is(Mutation::QueryEventLost) => {
+                self.answer(index, true);
+                Ok(())
+            }
+            Op::Query { stream } => with!(self, own, *stream, |stream| stream.query())
+                .map(|is_done| self.answer(index, is_done)),
             Op::QueryEvent { event } => {
                 let event = self.event(*event)?;
-                let is_done = event.query()?;
-                self.answer(index, is_done || event.status()? == EventStatus::Complete);
+                let is_complete = |is_done| match is_done {
+                    true => Ok(true),
+                    false => event.status().map(|status| status == EventStatus::Complete),
+                };
+                event.query().and_then(is_complete).map(|is_done| self.answer(index, is_done))
             }
             Op::Elapsed { event, start } => {
                 let (event, start) = (self.event(*event)?, self.event(*start)?);
@@ -182,16 +238,17 @@ where
                     }
                 };
                 self.answer(index, is_measured);
+                Ok(())
             }
             Op::Sync { stream } if !is(Mutation::SyncLost) => {
-                with!(self, own, *stream, |stream| stream.synchronize())?;
+                with!(self, own, *stream, |stream| stream.synchronize())
             }
             Op::SyncEvent { event } if !is(Mutation::SyncEventLost) => {
-                self.event(*event)?.synchronize()?
+                self.event(*event)?.synchronize()
             }
-            _ => {}
-        }
-        Ok(())
+            _ => Ok(()),
+        };
+        called.map_err(CallError::Call)
     }
 
     /// Remembers the result of a query.
@@ -242,6 +299,27 @@ where
         };
         self.insert(name, index, stream);
         Ok(())
+    }
+}
+
+/// Why a statement failed.
+enum CallError<E> {
+    /// The call of the program.
+    Call(E),
+    /// Another call of the machine.
+    Machine(Verdict),
+}
+
+impl<E> From<Verdict> for CallError<E> {
+    fn from(verdict: Verdict) -> Self {
+        CallError::Machine(verdict)
+    }
+}
+
+/// Takes the handle of a stream, as programs do to begin or end a capture of it.
+fn take_handle(stream: &impl Stream) {
+    if !is(Mutation::HandleKept) {
+        let _ = stream.raw();
     }
 }
 

@@ -29,6 +29,7 @@ impl OrderBuilder {
                     StreamKind::Blocking => self.new_queue(*device, Implicit::Blocking),
                     _ => self.new_queue(*device, Implicit::Never),
                 };
+                self.note_created(*kind, queue);
                 self.wrapper(index, *stream, queue, *device);
             }
             Op::Clone { stream, of } => {
@@ -40,7 +41,7 @@ impl OrderBuilder {
         }
     }
 
-    fn new_queue(&mut self, device: u8, implicit: Implicit) -> usize {
+    pub(super) fn new_queue(&mut self, device: u8, implicit: Implicit) -> usize {
         let queue = self.order.queues;
         self.order.queues += 1;
         let is_implicit = self.schedule == Schedule::Serial { implicit: true };
