@@ -3,8 +3,8 @@
 //! OpenCL has no host functions. One is built of a marker with a callback, and of a user event that later work waits
 //! for. The callback runs the closure, on a thread of the driver.
 //!
-//! No lock is held during a call of the driver. A driver may run callbacks of other libraries inside of any call, and these
-//! may call this crate.
+//! No lock is held during a call of the driver that can block or run a callback. A driver may run callbacks of other libraries
+//! inside of such a call, and these may call this crate.
 
 mod turns;
 
