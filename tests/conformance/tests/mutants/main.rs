@@ -123,6 +123,7 @@ fn find_catching_cases(mutation: Mutation) -> Result<Vec<Caught>, Failed> {
         Mutation::PayloadDropStopsTheStream,
         Mutation::DestructorsUnderALock,
         Mutation::DroppedUnderTheLock,
+        Mutation::FuturesShareAnEvent,
         Mutation::TaskIsNotWoken,
         Mutation::FirstTaskIsWoken,
         Mutation::FaultLeavesFuturesPending,
