@@ -149,21 +149,28 @@ fn is_captured(stream: &impl Stream) -> bool {
     !matches!(stream.capture_status(), Ok(CaptureStatus::None) | Err(_))
 }
 
-/// Returns the branches of a fork or join, after the engine was told of each.
+/// Returns the streams inside of the branches of a fork or join, and adds each branch to `all` when it is asked for.
 ///
-/// All are told before the first wait is made: it can add a stream to a capture, and the stream may be among the branches
-/// again.
-fn begun<'a, B, O>(
+/// The engine is told of a branch before its first wait only: that wait can add the stream to a capture. It was told of
+/// `own`, whose fork or join it is. A branch is asked for when the backend asks, since the iterator may submit work.
+fn insides<'a, B, O>(
+    own: &CheckedStream<B>,
     branches: impl IntoIterator<Item = &'a O>,
     place: Place,
-) -> Vec<&'a CheckedStream<B>>
+    all: &mut Vec<&'a CheckedStream<B>>,
+) -> impl Iterator<Item = &'a B::Stream>
 where
     B: PlainHandles,
     O: Stream<Backend = Checked<B>>,
 {
-    let own: Vec<_> = branches.into_iter().filter_map(downcast::<CheckedStream<B>, O>).collect();
-    own.iter().for_each(|branch| branch.begin(place));
-    own
+    branches.into_iter().filter_map(downcast::<CheckedStream<B>, O>).map(move |branch| {
+        let is_of = |earlier: &CheckedStream<B>| earlier.inner == branch.inner;
+        if !is_of(own) && !all.iter().any(|earlier| is_of(earlier)) {
+            branch.begin(place);
+        }
+        all.push(branch);
+        &branch.inner
+    })
 }
 
 /// Returns `stream` as a `T`, if that is its type.
@@ -302,8 +309,8 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
             return self.fork_wrapped(branches, place);
         }
         self.begin(place);
-        let mut waiters: Vec<&Self> = begun(branches, place);
-        let forked = self.inner.fork(waiters.iter().map(|branch| &branch.inner));
+        let mut waiters: Vec<&Self> = Vec::new();
+        let forked = self.inner.fork(insides(self, branches, place, &mut waiters));
         waiters.retain(|branch| branch.inner != self.inner);
         if !waiters.is_empty() {
             let event = EventState::new(self.engine(), false);
@@ -328,8 +335,8 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
             return branches.into_iter().map(wait).fold(Ok(()), Result::and);
         }
         self.begin(place);
-        let awaited: Vec<&Self> = begun(branches, place);
-        let joined = self.inner.join(awaited.iter().map(|branch| &branch.inner));
+        let mut awaited: Vec<&Self> = Vec::new();
+        let joined = self.inner.join(insides(self, branches, place, &mut awaited));
         for branch in awaited {
             self.engine().wait_stream(&self.line, &branch.line, place);
         }
