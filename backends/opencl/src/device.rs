@@ -4,7 +4,7 @@ use std::ptr::null_mut;
 
 use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo};
 
-use crate::driver::{Driver, Ptr, driver, fact, info};
+use crate::driver::{Driver, Ptr, driver, info, to_result};
 use crate::error::Result;
 
 /// `CL_QUEUE_DEVICE`.
@@ -53,10 +53,10 @@ pub(crate) fn ordinal_of(
         if let Some(found) = driver.devices.iter().position(|device| device.id == id) {
             return Ok(u32::try_from(found).ok());
         }
-        // SAFETY: the device is live, since a queue or a part of it is. The fact is a pointer, null for a device that
+        // SAFETY: the device is live, since a queue or a part of it is. The parameter is a pointer, null for a device that
         // is no part of another one.
         let parent = unsafe { info(driver.symbols.device_info, id, DEVICE_PARENT, null_mut()) };
-        id = fact(parent, operation, "clGetDeviceInfo")?;
+        id = to_result(parent, operation, "clGetDeviceInfo")?;
     }
     Ok(None)
 }

@@ -9,7 +9,7 @@ use gpu_stream_core::{
 use gpu_stream_driver_common::host_func::ensure_outside;
 
 use crate::device::{QUEUE_DEVICE, ordinal_of};
-use crate::driver::{Driver, check, driver, fact, info};
+use crate::driver::{Driver, check, driver, info, to_result};
 use crate::error::{Result, driver_error, invalid_handle};
 use crate::host_func::{USER_CODE, call};
 use crate::marker::EventRef;
@@ -147,9 +147,9 @@ unsafe fn retain(
         let reason = "is a user event, which belongs to no device; name one";
         given.ok_or_else(|| invalid_handle(operation, bits, reason))?
     } else {
-        // SAFETY: the queue is live, since its event has a reference to it. The fact is a pointer.
+        // SAFETY: the queue is live, since its event has a reference to it. The parameter is a pointer.
         let id = unsafe { info(driver.symbols.queue_info, queue, QUEUE_DEVICE, null_mut()) };
-        let id = fact(id, operation, "clGetCommandQueueInfo")?;
+        let id = to_result(id, operation, "clGetCommandQueueInfo")?;
         let reason = "is an event of a device that is not in the list of devices";
         let ordinal = ordinal_of(driver, id, operation)?;
         let ordinal = ordinal.ok_or_else(|| invalid_handle(operation, bits, reason))?;

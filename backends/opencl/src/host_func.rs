@@ -119,9 +119,9 @@ pub(crate) fn launch(
     let later = CompleteOnDrop::new(stream.user_event(driver, operation)?);
     // Holds the marker back until its callback is set: a driver calls it at once for a marker that is complete.
     let start = CompleteOnDrop::new(stream.user_event(driver, operation)?);
-    stream.hold(driver, &start.0, operation)?;
+    stream.enqueue_wait(driver, &start.0, operation)?;
     let marker = stream.unflushed_marker(driver, operation)?;
-    stream.hold(driver, &later.0, operation)?;
+    stream.enqueue_wait(driver, &later.0, operation)?;
     stream.flush(driver, operation)?;
     USER_CODE.host_funcs.launch(func, stream.key(), |key| {
         let launched = Launched { key: key.addr(), stream: stream.clone(), later };

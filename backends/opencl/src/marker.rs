@@ -3,7 +3,7 @@
 use std::ptr::{null, null_mut};
 
 use crate::completion::COMPLETE;
-use crate::driver::{Driver, Handle, Ptr, check, fact, info, loaded};
+use crate::driver::{Driver, Handle, Ptr, check, info, loaded, to_result};
 use crate::error::{Result, driver_error};
 use crate::{OpenClCode, OpenClError};
 
@@ -54,7 +54,7 @@ impl EventRef {
     pub(crate) fn is_complete(&self, driver: &Driver, operation: &'static str) -> Result<bool> {
         // SAFETY: the event is live: `self` has a reference. The status is an `i32`.
         let status = unsafe { info(driver.symbols.event_info, self.raw(), EVENT_STATUS, 1_i32) };
-        match fact(status, operation, "clGetEventInfo")? {
+        match to_result(status, operation, "clGetEventInfo")? {
             COMPLETE => Ok(true),
             status if status < 0 => Err(failed(operation, "clGetEventInfo", status)),
             _ => Ok(false),
@@ -76,25 +76,25 @@ impl EventRef {
 
     /// Returns the event's queue; null for a user event.
     pub(crate) fn queue(&self, driver: &Driver, operation: &'static str) -> Result<Ptr> {
-        // SAFETY: the event is live: `self` has a reference. The fact is a pointer.
+        // SAFETY: the event is live: `self` has a reference. The parameter is a pointer.
         let queue = unsafe { info(driver.symbols.event_info, self.raw(), EVENT_QUEUE, null_mut()) };
-        fact(queue, operation, "clGetEventInfo")
+        to_result(queue, operation, "clGetEventInfo")
     }
 
     /// Returns the event's context.
     pub(crate) fn context(&self, driver: &Driver, operation: &'static str) -> Result<Ptr> {
-        // SAFETY: the event is live: `self` has a reference. The fact is a pointer.
+        // SAFETY: the event is live: `self` has a reference. The parameter is a pointer.
         let context =
             unsafe { info(driver.symbols.event_info, self.raw(), EVENT_CONTEXT, null_mut()) };
-        fact(context, operation, "clGetEventInfo")
+        to_result(context, operation, "clGetEventInfo")
     }
 
     /// Returns the device's time at the end of the event's command, in nanoseconds.
     pub(crate) fn end_time(&self, driver: &Driver, operation: &'static str) -> Result<u64> {
         let get = driver.symbols.event_profiling;
-        // SAFETY: the event is live: `self` has a reference. The fact is a `u64`.
+        // SAFETY: the event is live: `self` has a reference. The parameter is a `u64`.
         let time = unsafe { info(get, self.raw(), PROFILING_END, 0_u64) };
-        fact(time, operation, "clGetEventProfilingInfo")
+        to_result(time, operation, "clGetEventProfilingInfo")
     }
 }
 

@@ -60,7 +60,7 @@ impl OpenClStream {
     }
 
     /// Returns the queue's context and device, for another queue of the same.
-    pub(crate) fn place(&self) -> (Ptr, Ptr) {
+    pub(crate) fn context_and_device(&self) -> (Ptr, Ptr) {
         (self.0.context.0, self.0.id.0)
     }
 
@@ -132,11 +132,11 @@ impl OpenClStream {
             return Ok(());
         }
         if event.context(driver, operation)? == self.0.context.0 {
-            return self.hold(driver, event, operation);
+            return self.enqueue_wait(driver, event, operation);
         }
         let bridge = self.user_event(driver, operation)?;
         crate::host_func::complete_after(driver, event, &bridge, operation)?;
-        self.hold(driver, &bridge, operation)
+        self.enqueue_wait(driver, &bridge, operation)
     }
 
     /// Creates a user event in the queue's context.
@@ -146,14 +146,14 @@ impl OpenClStream {
     }
 
     /// Makes later work wait for an event of this stream's context.
-    pub(crate) fn hold(
+    pub(crate) fn enqueue_wait(
         &self,
         driver: &Driver,
         event: &EventRef,
         operation: &'static str,
     ) -> Result<()> {
-        // SAFETY: the queue is live: `self` has a reference. The event is of its context: the callers have compared it, or
-        // `user_event` has created it there.
+        // SAFETY: the queue is live: `self` has a reference. The event belongs to the queue's context: the
+        // callers have compared it, or `user_event` has created it there.
         unsafe { enqueue_barrier(driver, self.queue(), event, operation) }
     }
 

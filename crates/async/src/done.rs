@@ -255,6 +255,8 @@ pub struct DoneWith<B: Backend, T: Send + 'static> {
 impl<B: Backend, T: Send + 'static> Future for DoneWith<B, T> {
     type Output = (Result<(), B::Error>, T);
 
+    /// Returns the result and the value once the work has ended.
+    ///
     /// # Panics
     /// After the future has resolved: the value is gone.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -65,7 +65,7 @@ fn streams<B: Backend<Error: 'static>>(count: usize) -> Outcome<Vec<B::Stream>> 
     Ok(streams.collect::<Result<_, _>>()?)
 }
 
-/// Each stream waits for the one before it.
+/// Makes each stream wait for the one before it.
 fn ring<B: Backend<Error: 'static>>(count: usize) -> Outcome<f64> {
     let streams = streams::<B>(count)?;
     let events = streams.iter().map(|stream| stream.new_event(EventOptions::new()));
@@ -78,7 +78,7 @@ fn ring<B: Backend<Error: 'static>>(count: usize) -> Outcome<f64> {
     nanoseconds(call, || Ok(streams.iter().try_for_each(Stream::synchronize)?))
 }
 
-/// All streams wait for the first one, and then the first one waits for all.
+/// Makes all streams wait for the first one, and then the first one for all.
 fn star<B: Backend<Error: 'static>>(count: usize) -> Outcome<f64> {
     let streams = streams::<B>(count)?;
     let call = |round: usize| {

@@ -1,7 +1,4 @@
-//! Finds the missing wait.
-//!
-//! `Checked` is a backend over another backend. Code for `S: Stream` runs under it unchanged. It keeps the order that
-//! records and waits make, and reports accesses of memory that no order covers.
+#![doc = include_str!("../README.md")]
 
 mod backend;
 mod engine;

@@ -77,6 +77,8 @@
 //! | [`Device`] | `cuda:0` |
 //! | [`EventOptions`], [`StreamOptions`] | how a new event or stream is created |
 //! | [`StreamOwner`], [`EventOwner`] | what keeps a foreign stream or event alive |
+//! | [`Region`], [`Access`] | memory that a stream's work or the host uses, declared for a check of the order |
+//! | [`CaptureStatus`], [`PriorityRange`] | what a stream or a device answers |
 //! | [`PerThread`] | a thread's default stream, which stays on its thread |
 //! | [`exchange`] | the integers of DLPack, `__cuda_array_interface__` and `__cuda_stream__`; the current stream of torch and tvm-ffi |
 //! | [`dynamic`] | the object-safe form |
@@ -137,9 +139,9 @@
 //!
 //! | | required | default, may be overridden | optional: `Unsupported` until overridden |
 //! |---|---|---|---|
-//! | [`Backend`] | `probe`, `devices`, `new_stream`, `new_event`, `stream_from_raw_with_owner`, `stream_from_raw_with_owner_unchecked` | `device`, `stream_from_raw`, `stream_from_raw_unchecked`, `stream_from_owner`, `event_from_raw`, `event_from_owner` | `default_stream`, `per_thread_stream`, `priority_range`, `event_from_raw_with_owner` |
+//! | [`Backend`] | `probe`, `devices`, `new_stream`, `new_event`, `stream_from_raw_with_owner`, `stream_from_raw_with_owner_unchecked` | `device`, `stream_from_raw`, `stream_from_raw_unchecked`, `stream_from_owner`, `event_from_raw`, `event_from_owner`, `host_access` | `default_stream`, `per_thread_stream`, `priority_range`, `event_from_raw_with_owner` |
 //! | [`Stream`] | `raw`, `device`, `query`, `synchronize`, `record`, `wait_event` | `new_event`, `new_stream`, `record_event`, `wait_stream`, `fork`, `join`, `is_same`, `reads`, `writes`, `released` | `priority`, `is_blocking`, `id`, `capture_status`, `launch_host_func` |
-//! | [`Event`] | `raw`, `device`, `options`, `status`, `synchronize`, `elapsed_unchecked` | `query`, `elapsed_since` | |
+//! | [`Event`] | `raw`, `device`, `options`, `status`, `synchronize`, `elapsed_unchecked` | `query`, `elapsed_since`, `is_foreign` | |
 //!
 //! `Backend`, `Stream` and `Event` are `unsafe` traits. Safe code frees memory on the strength of
 //! `query() == Ok(true)`, so a wrong answer is undefined behavior in another library's program.

@@ -67,7 +67,7 @@ pub struct Collected {
 ///
 /// # Destructors
 /// Values are dropped by the calls of this type, on the calling thread, while no lock is held. A destructor may
-/// call the reclaimer and the backend. If it panics, the other values are dropped all the same, and the call hands
+/// call the reclaimer and the backend. If it panics, the other values are dropped anyway, and the call hands
 /// the first panic on to its caller.
 ///
 /// Values of the same streams are dropped in the order of their retains. While a thread runs their destructors, other

@@ -84,6 +84,8 @@ struct FunctionsOf<C>(PhantomData<C>);
 impl<C: Content> FunctionsOf<C> {
     const ALL: Functions = Functions { drop: Self::drop, into_box: Self::into_box };
 
+    /// Drops the content in place.
+    ///
     /// # Safety
     /// - `storage` has a `C`, which is not used again.
     unsafe fn drop(storage: *mut Storage) {
@@ -91,6 +93,8 @@ impl<C: Content> FunctionsOf<C> {
         unsafe { ptr::drop_in_place(storage.cast::<C>()) }
     }
 
+    /// Moves the content into a box.
+    ///
     /// # Safety
     /// - `storage` has a `C`, which is not used again.
     unsafe fn into_box(storage: *mut Storage) -> Box<dyn Any + Send> {

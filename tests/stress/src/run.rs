@@ -188,7 +188,7 @@ fn total_calls(progress: &[Progress]) -> u64 {
     progress.iter().map(|progress| progress.calls.load(Ordering::Relaxed)).sum()
 }
 
-/// Watchdog: exits the process if no thread makes progress, and prints the findings until then.
+/// Watches the threads. Exits the process if none makes progress, and prints the findings until then.
 fn watch<F: Fixture>(
     progress: &[Progress],
     counters: &Counters,

@@ -1,7 +1,12 @@
 //! The CUDA driver, as far as this crate calls it: loaded by the first call, never closed.
 //!
-//! The layers, each of which uses those before it: `symbols`, `call`, then `capture` and `context`, then
-//! `create` and `primary`, then [`Driver`], then `lookup`.
+//! The layers, each of which uses those before it:
+//!
+//! 1. `symbols`, `call`
+//! 2. `capture`, `context`
+//! 3. `create`, `primary`
+//! 4. [`Driver`]
+//! 5. `lookup`
 
 mod call;
 mod capture;

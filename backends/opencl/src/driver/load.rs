@@ -87,7 +87,7 @@ impl Driver {
         let library: Arc<str> = self.runtime.file();
         let (mut newest, mut newest_too_old, mut failures) = (0, 0, Vec::new());
         for platform in self.platforms()? {
-            // SAFETY: the platform is from the library's list, and the fact is a text.
+            // SAFETY: the platform is from the library's list, and the parameter is a text.
             let version = unsafe { text(self.symbols.platform_info, platform, PLATFORM_VERSION) };
             newest = newest.max(number_of(&version.unwrap_or_default()));
             let ids = self.devices_of(platform).unwrap_or_else(|code| {

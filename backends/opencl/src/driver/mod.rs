@@ -85,7 +85,7 @@ fn start_driver() -> Result<&'static Driver> {
     })
 }
 
-/// A function that returns a fact about an object: the object, the number of the fact, and room for it.
+/// A query of OpenCL, as `clGetEventInfo`: the object, the parameter, and a buffer for its value with its size.
 type GetInfo = unsafe extern "C" fn(Ptr, u32, usize, *mut c_void, *mut usize) -> i32;
 
 /// Returns an error unless `number`, the answer of `function`, is success.
@@ -97,8 +97,8 @@ pub(crate) fn check(number: i32, operation: &'static str, function: &'static str
     }
 }
 
-/// Returns a fact, or the error for the code that `function` returned instead.
-pub(crate) fn fact<T>(
+/// Converts the code of a failed query into an error that names `function`.
+pub(crate) fn to_result<T>(
     answer: Result<T, i32>,
     operation: &'static str,
     function: &'static str,
@@ -106,37 +106,37 @@ pub(crate) fn fact<T>(
     answer.map_err(|code| driver_error(operation, function, OpenClCode::new(code)))
 }
 
-/// Returns a fact of a fixed size about an object, or the code of the failed call.
+/// Queries a parameter of a fixed size of an object. Returns its value, or the code of the failed call.
 ///
 /// # Safety
 /// - `get` is a function of OpenCL for objects of this type, and the object is live.
-/// - The fact with this number is of type `T`, for which any bytes are valid.
+/// - The parameter (`param_name`) is of type `T`, for which any bytes are valid.
 pub(crate) unsafe fn info<T: Copy>(
     get: GetInfo,
     object: Ptr,
-    number: u32,
+    parameter: u32,
     zero: T,
 ) -> Result<T, i32> {
     let mut value = zero;
-    let room = (&raw mut value).cast();
-    // SAFETY: the object is live (caller contract), and `room` has the given size. The size may be unasked for.
-    match unsafe { get(object, number, size_of_val(&value), room, std::ptr::null_mut()) } {
+    let buffer = (&raw mut value).cast();
+    // SAFETY: the object is live (caller contract), and `buffer` has the given size. The size may be unasked for.
+    match unsafe { get(object, parameter, size_of_val(&value), buffer, std::ptr::null_mut()) } {
         0 => Ok(value),
         code => Err(code),
     }
 }
 
-/// Returns a text about an object, or the code of the failed call.
+/// Queries a text of an object. Returns it, or the code of the failed call.
 ///
 /// # Safety
-/// - `get` is a function of OpenCL for objects of this type, the object is live, and the fact is a text.
-unsafe fn text(get: GetInfo, object: Ptr, number: u32) -> Result<String, i32> {
-    let mut room = [0_u8; 1024];
-    let (size, start) = (room.len() - 1, room.as_mut_ptr().cast());
-    // SAFETY: the object is live (caller contract). The room is larger by a NUL than the given size.
-    match unsafe { get(object, number, size, start, std::ptr::null_mut()) } {
+/// - `get` is a function of OpenCL for objects of this type, the object is live, and the parameter is a text.
+unsafe fn text(get: GetInfo, object: Ptr, parameter: u32) -> Result<String, i32> {
+    let mut buffer = [0_u8; 1024];
+    let (size, start) = (buffer.len() - 1, buffer.as_mut_ptr().cast());
+    // SAFETY: the object is live (caller contract). The buffer is larger by a NUL than the given size.
+    match unsafe { get(object, parameter, size, start, std::ptr::null_mut()) } {
         0 => {
-            let text = CStr::from_bytes_until_nul(&room).unwrap_or_default();
+            let text = CStr::from_bytes_until_nul(&buffer).unwrap_or_default();
             Ok(text.to_string_lossy().trim().to_owned())
         }
         code => Err(code),

@@ -82,7 +82,14 @@ unsafe impl Stream for OpenClStream {
     /// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) inside a host function, where OpenCL allows no new queue.
     /// Otherwise as [`Stream::new_stream`].
     fn new_stream(&self, options: StreamOptions) -> Result<OpenClStream, OpenClError> {
-        call(|| new_stream(self.device(), Some(self.place()), options, "Stream::new_stream"))
+        call(|| {
+            new_stream(
+                self.device(),
+                Some(self.context_and_device()),
+                options,
+                "Stream::new_stream",
+            )
+        })
     }
 
     /// Returns `None`: OpenCL has no captures of a queue.

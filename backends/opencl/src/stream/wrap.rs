@@ -75,9 +75,12 @@ unsafe fn retain(
     // SAFETY: the queue is live (caller contract), and the facts have these types.
     let (context, id, properties) = unsafe {
         let get = driver.symbols.queue_info;
-        let fact = |number| info(get, queue, number, null_mut());
-        let facts =
-            (fact(QUEUE_CONTEXT), fact(QUEUE_DEVICE), info(get, queue, QUEUE_PROPERTIES, 0));
+        let parameter = |number| info(get, queue, number, null_mut());
+        let facts = (
+            parameter(QUEUE_CONTEXT),
+            parameter(QUEUE_DEVICE),
+            info(get, queue, QUEUE_PROPERTIES, 0),
+        );
         match facts {
             (Ok(context), Ok(device), Ok(properties)) => (context, device, properties),
             (Err(code), ..) | (_, Err(code), _) | (.., Err(code)) => {

@@ -164,7 +164,7 @@ pub fn waker_that_blocks_is_left_by_a_poll<F: Fixture>(fx: &F) -> Outcome {
     let entered = has_entered.recv_timeout(limit());
     entered.map_err(|_| Verdict::failed("the task was not woken"))?;
     fx.open(&other_gate);
-    // As `select` does, or a timeout. The waker counts as blocked after some time.
+    // Polls again without being woken, as a `select` with a timeout does. The waker counts as blocked after some time.
     let begin = Instant::now();
     while task.poll(&mut waiting).is_pending() {
         check(begin.elapsed() < limit(), "the other task waits for the waker")?;

@@ -189,7 +189,7 @@ impl Memory {
         self.accesses = 0;
     }
 
-    /// If there are more than `limit` pieces of a sort, forgets the older half of them.
+    /// Forgets the older half of the pieces for which `is_of_sort` returns `true`, if there are more than `limit`.
     fn forget_oldest(&mut self, limit: usize, is_of_sort: impl Fn(&Piece) -> bool) {
         let mut ages: Vec<u64> =
             self.pieces.values().filter(|piece| is_of_sort(piece)).map(Piece::latest).collect();

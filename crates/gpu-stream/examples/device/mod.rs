@@ -132,6 +132,8 @@ impl Driver {
         }
     }
 
+    /// Returns the function of this name.
+    ///
     /// # Safety
     /// `F` is the function's type.
     unsafe fn function<F: Copy>(&self, name: &str) -> Result<F, Failed> {

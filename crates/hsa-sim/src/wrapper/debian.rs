@@ -24,7 +24,7 @@ pub const VERSIONS: [Packaged; 4] = [
     Packaged { version: "7.2", suite: "experimental", package: "libamdhip64-7" },
 ];
 
-/// The names of [`VERSIONS`], for messages.
+/// Returns the names of [`VERSIONS`], for messages.
 pub fn version_names() -> String {
     VERSIONS.map(|packaged| packaged.version).join(", ")
 }

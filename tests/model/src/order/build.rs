@@ -252,7 +252,7 @@ impl OrderBuilder {
         self.order.edges.push((index, Edge::Gate { queue, gate }));
     }
 
-    /// After a barrier, every thread knows what each of them knew.
+    /// Gives every thread what each of them knew before the barrier.
     fn barrier(&mut self) {
         let queues = 0..self.lengths.len() / self.threads;
         let all: Vec<Clock> = queues.map(|queue| self.merged_view(queue)).collect();
@@ -268,7 +268,7 @@ impl OrderBuilder {
         self.messages[channel] = Some((self.views[thread].clone(), self.done[thread].clone()));
     }
 
-    /// After a receive, the thread knows what the sender knew.
+    /// Gives the thread what the sender knew.
     fn recv(&mut self, thread: usize, channel: u8) {
         let message = self.messages.get(usize::from(channel)).cloned().flatten();
         let Some((views, done)) = message else { return };

@@ -246,7 +246,7 @@ impl Launcher for OnOpenCl {
 }
 
 impl OnOpenCl {
-    /// Copies, and blocks until the queue has done it.
+    /// Copies the bytes. Blocks until the queue has done it.
     ///
     /// # Safety
     /// - Both have `bytes` bytes, and are used by no other work meanwhile.
