@@ -134,6 +134,12 @@ fn places_of_calls_in_layers_are_those_of_the_program() -> Result {
         let user = stream()?;
         gpu_stream_retain::release_on(caller, [&user], ()).map_err(|refused| refused.leak())?;
         Ok(line() - 1)
+    })?;
+    before_call(&|caller| {
+        let kept = gpu_stream_retain::Reclaimer::new();
+        kept.retain((), &[caller]).map_err(|refused| refused.leak())?;
+        kept.collect()?;
+        Ok(line() - 1)
     })
 }
 

@@ -41,6 +41,7 @@ impl<B: Backend> Batch<B> {
 
     /// Records the marks on the first `count` streams. Leaves the batch unmarked if a stream is being captured: a
     /// record that goes into a graph stands for no work that runs.
+    #[track_caller]
     pub(crate) fn mark(&mut self, count: usize) -> Result<(), B::Error> {
         let Batch { streams, marks, is_marked, .. } = self;
         let streams = streams.get(..count).unwrap_or_default();
@@ -61,6 +62,7 @@ impl<B: Backend> Batch<B> {
     }
 
     /// Records the mark with this index on `stream`. The first record creates it.
+    #[track_caller]
     pub(crate) fn record<S>(&mut self, index: usize, stream: &S) -> Result<(), B::Error>
     where
         S: Stream<Backend = B>,
@@ -70,6 +72,7 @@ impl<B: Backend> Batch<B> {
 
     /// Returns `true` if the batch has the first `count` streams, and they have done all work that was submitted before. A
     /// stream that is being captured has not.
+    #[track_caller]
     pub(crate) fn are_idle(&mut self, count: usize) -> Result<bool, B::Error> {
         let Batch { streams, known, .. } = self;
         let streams = streams.get(..count).unwrap_or_default();
@@ -84,6 +87,7 @@ impl<B: Backend> Batch<B> {
     }
 
     /// Returns `true` if all marks are reached, and there are any. Asks them in turn, up to the first that is not.
+    #[track_caller]
     pub(crate) fn is_reached(&mut self) -> Result<bool, B::Error> {
         for mark in &self.marks {
             // A mark without a record stands for nothing, so it is not reached.
@@ -96,6 +100,7 @@ impl<B: Backend> Batch<B> {
 }
 
 /// Records the mark with this index on `stream`. The first record creates it.
+#[track_caller]
 fn record<S: Stream>(
     marks: &mut Vec<EventOf<S>>,
     index: usize,
@@ -125,6 +130,7 @@ pub(crate) fn is_of_capture(kind: ErrorKind) -> bool {
 }
 
 /// Returns `true` if `stream` is being captured.
+#[track_caller]
 fn is_capturing<S: Stream>(stream: &S) -> Result<bool, ErrorOf<S>> {
     match stream.capture_status() {
         Ok(status) => Ok(status != CaptureStatus::None),
@@ -136,6 +142,7 @@ fn is_capturing<S: Stream>(stream: &S) -> Result<bool, ErrorOf<S>> {
     }
 }
 
+#[track_caller]
 fn are_capturing<S: Stream>(streams: &[S]) -> Result<bool, ErrorOf<S>> {
     for stream in streams {
         if is_capturing(stream)? {
@@ -146,6 +153,7 @@ fn are_capturing<S: Stream>(streams: &[S]) -> Result<bool, ErrorOf<S>> {
 }
 
 /// Returns an error if `stream` takes no values: if it is being captured or, with `asks`, if it reports a fault.
+#[track_caller]
 pub(crate) fn check<S: Stream>(stream: &S, asks: bool) -> Result<(), ErrorOf<S>> {
     // The query's error says what the stream is, and what to do. Whether the stream is done does not matter.
     let ask = || stream.query_into(&mut KnownWork::new()).map(drop);

@@ -139,6 +139,7 @@ impl<'a, B: Backend> Claim<'a, B> {
     /// Drops what the streams are done with, and marks what has no mark. Does not block.
     ///
     /// Asks the oldest mark of the streams, and a later one only if the one before it is reached.
+    #[track_caller]
     pub(crate) fn collect(&mut self, drops: &mut Drops) -> Result<(), B::Error> {
         let mut done = 0;
         let mut outcome = Ok(());
@@ -153,7 +154,9 @@ impl<'a, B: Backend> Claim<'a, B> {
             }
         }
         // Marked first: what a destructor submits holds back none of the others.
-        let outcome = outcome.and_then(|()| self.mark(done));
+        if outcome.is_ok() {
+            outcome = self.mark(done);
+        }
         self.failure = outcome.as_ref().err().map(Error::kind);
         self.drop_first(done, drops);
         outcome
@@ -161,6 +164,7 @@ impl<'a, B: Backend> Claim<'a, B> {
 
     /// Does for a batch that is full what [`collect`](Self::collect) does, but asks no mark of an earlier batch. The
     /// retain that began this one has asked, and that of the next one will.
+    #[track_caller]
     pub(crate) fn complete_batch(&mut self, drops: &mut Drops) -> Result<(), B::Error> {
         if self.batches.len() < 2 {
             return self.collect(drops);
@@ -171,15 +175,28 @@ impl<'a, B: Backend> Claim<'a, B> {
     }
 
     /// Drops all values, each after its streams are done. Blocks the thread until then.
+    #[track_caller]
     pub(crate) fn drain(&mut self, drops: &mut Drops) -> Result<(), B::Error> {
         self.collect(drops)?;
         while let Some(batch) = self.batches.front_mut() {
             let streams = batch.first_streams(self.width);
-            let reached = match batch.is_marked {
-                true => batch.marks.iter().try_for_each(Event::synchronize),
+            let mut reached = Ok(());
+            if batch.is_marked {
+                for mark in &batch.marks {
+                    reached = mark.synchronize();
+                    if reached.is_err() {
+                        break;
+                    }
+                }
+            } else {
                 // Its streams were being captured. If they still are, the error says so.
-                false => streams.iter().try_for_each(|stream| stream.query().map(drop)),
-            };
+                for stream in streams {
+                    reached = stream.query().map(drop);
+                    if reached.is_err() {
+                        break;
+                    }
+                }
+            }
             let is_lost = |error: &B::Error| batch.is_marked && is_of_capture(error.kind());
             let reached = match reached {
                 Err(error) if !is_lost(&error) || streams.is_empty() => Err(error),
@@ -214,6 +231,7 @@ impl<'a, B: Backend> Claim<'a, B> {
     }
 
     /// Returns `true` if the streams are done with the batch of this index.
+    #[track_caller]
     fn is_done(&mut self, index: usize) -> Result<bool, B::Error> {
         let Some(batch) = self.batches.get_mut(index) else { return Ok(false) };
         if batch.is_marked {
@@ -231,6 +249,7 @@ impl<'a, B: Backend> Claim<'a, B> {
 
     /// Marks the batches from `from` on that have no mark: the first one, if its record went into a capture, and
     /// the last one.
+    #[track_caller]
     fn mark(&mut self, from: usize) -> Result<(), B::Error> {
         let last = self.batches.len().saturating_sub(1);
         for index in [from, last] {

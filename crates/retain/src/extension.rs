@@ -32,6 +32,7 @@ pub trait RetainUntilDone: Stream {
     /// # Panics
     /// If the destructor of an earlier value panics, after all others have run. This value is retained then.
     #[doc(alias("record_stream", "keep_alive"))]
+    #[track_caller]
     fn retain_until_done<T: Send + 'static>(
         &self,
         value: T,

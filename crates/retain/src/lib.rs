@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+// The functions that call the backend have `#[track_caller]`: the reports of `gpu_stream_checked` then have the place of
+// the program's call.
+
 mod batch;
 mod claim;
 mod entry;

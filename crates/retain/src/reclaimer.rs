@@ -149,6 +149,7 @@ impl<B: Backend> Reclaimer<B> {
     /// Origin:
     /// [`torch.Tensor.record_stream`](https://docs.pytorch.org/docs/stable/generated/torch.Tensor.record_stream.html).
     #[doc(alias("record_stream", "recordStream", "keep_alive", "defer_release"))]
+    #[track_caller]
     pub fn retain<T, S>(&self, value: T, streams: &[&S]) -> Result<(), Refused<T, B::Error>>
     where
         T: Send + 'static,
@@ -201,6 +202,7 @@ impl<B: Backend> Reclaimer<B> {
     ///
     /// # Panics
     /// If the destructor of a value panics, after all others have run.
+    #[track_caller]
     pub fn collect(&self) -> Result<Collected, B::Error> {
         self.ensure_not_forked()?;
         let (mut drops, mut outcome) = (Drops::default(), Ok(()));

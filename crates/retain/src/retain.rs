@@ -20,6 +20,7 @@ pub(crate) fn is_kept<S: Stream>(streams: &[&S]) -> bool {
 
 impl<B: Backend> Reclaimer<B> {
     /// Keeps `value` in the open batch of `streams`. Returns it with the reason if that fails.
+    #[track_caller]
     pub(crate) fn retain_for_batch<S>(
         &self,
         value: Value,
@@ -65,6 +66,7 @@ impl<B: Backend> Reclaimer<B> {
     ///
     /// A reset of the context kills the marks, and the new stream of the handle works. Values that wait for such marks
     /// must not hold back the next one.
+    #[track_caller]
     fn collect_before_batch<S>(&self, hash: u64, streams: &[&S], drops: &mut Drops)
     where
         S: Stream<Backend = B>,
@@ -83,6 +85,7 @@ impl<B: Backend> Reclaimer<B> {
 
     /// Keeps `value` with marks that this call records, for streams that only this thread can record. Returns it
     /// with the reason if that fails.
+    #[track_caller]
     pub(crate) fn retain_with_marks<S>(
         &self,
         value: Value,
@@ -96,21 +99,7 @@ impl<B: Backend> Reclaimer<B> {
         let spare =
             self.lock(index).find(hash, streams, false).and_then(|(_, entry)| entry.spare.pop());
         let mut batch = spare.unwrap_or_else(Batch::new);
-        let mut record = || {
-            let mut count = 0;
-            for (earlier, stream) in streams.iter().enumerate() {
-                check(*stream, true)?;
-                if !streams.iter().take(earlier).any(|other| other.is_same(*stream)) {
-                    batch.record(count, *stream)?;
-                    // A capture that began after the check can have the record. No later call could record it again, since
-                    // the stream is not kept.
-                    check(*stream, false)?;
-                    count += 1;
-                }
-            }
-            Ok(())
-        };
-        if let Err(error) = record() {
+        if let Err(error) = record_each(&mut batch, streams) {
             // It can be the last one with the owner of a stream.
             drops.drop_one(batch);
             return (Some((value, error)), drops);
@@ -131,4 +120,25 @@ impl<B: Backend> Reclaimer<B> {
         }
         (None, drops)
     }
+}
+
+/// Records the marks of `batch`, one for each stream. Returns an error if a stream is being captured.
+#[track_caller]
+fn record_each<B, S>(batch: &mut Batch<B>, streams: &[&S]) -> Result<(), B::Error>
+where
+    B: Backend,
+    S: Stream<Backend = B>,
+{
+    let mut count = 0;
+    for (earlier, stream) in streams.iter().enumerate() {
+        check(*stream, true)?;
+        if !streams.iter().take(earlier).any(|other| other.is_same(*stream)) {
+            batch.record(count, *stream)?;
+            // A capture that began after the check can have the record. No later call could record it again, since the
+            // stream is not kept.
+            check(*stream, false)?;
+            count += 1;
+        }
+    }
+    Ok(())
 }
