@@ -143,6 +143,40 @@ fn places_of_calls_in_layers_are_those_of_the_program() -> Result {
     })
 }
 
+/// The stream was asked before, or its event is asked, which outlives it.
+#[test]
+fn dropped_stream_is_not_used_by_a_future_or_a_drain() -> Result {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
+    use gpu_stream_async::DoneExt;
+    let (outcome, report) = Sut::scope(|_| {
+        for is_idle in [false, true] {
+            let caller = stream()?;
+            let (opened, gate) = std::sync::mpsc::channel::<()>();
+            let wait = move || assert!(gate.recv().is_err(), "the other end is dropped");
+            caller.launch_host_func(Box::new(wait))?;
+            let held = (!is_idle).then_some(opened);
+            let mut done = caller.done()?;
+            drop((caller, held));
+            let mut poll = || Pin::new(&mut done).poll(&mut Context::from_waker(Waker::noop()));
+            while poll().map(|outcome| outcome.expect("the work ends")).is_pending() {
+                std::thread::yield_now();
+            }
+        }
+        let (caller, kept) = (stream()?, gpu_stream_retain::Reclaimer::new());
+        caller.launch_host_func(Box::new(|| ()))?;
+        kept.retain(5, &[&caller]).map_err(|refused| refused.leak())?;
+        drop(caller);
+        while kept.collect()?.pending > 0 {}
+        kept.drain()
+    });
+    outcome?;
+    assert!(report.is_empty(), "{report}");
+    Ok(())
+}
+
 #[test]
 fn hook_is_called_outside_of_scopes_and_may_use_streams() -> Result {
     // A backend type of its own: other tests have no part in its findings.

@@ -9,7 +9,7 @@ use gpu_stream_core::{Knowledge, KnownWork};
 use super::clock::{Clock, LineId};
 use super::event::{EventState, Mark, Waited};
 use super::state::State;
-use super::{Engine, Place, scope};
+use super::{Engine, Place};
 use crate::finding::Action;
 use crate::place::called_from;
 
@@ -89,9 +89,8 @@ impl Knowledge for Known {
 
     fn order(&self, place: &'static Location<'static>) {
         for Answers { engine, clock, asked } in &self.0 {
-            let scope = scope::current(engine);
             let place = called_from(place, crate::place::caller);
-            engine.with(|state| state.host_told(clock, asked, place, scope));
+            engine.with(|state| state.host_told(clock, asked, place));
         }
     }
 }
@@ -165,17 +164,10 @@ impl State {
         self.noted_everything = self.noted_everything.max(known.everything());
     }
 
-    /// Notes that the program was told that this work is done.
-    fn host_told(
-        &mut self,
-        known: &Clock,
-        asked: &[LineId],
-        place: Place,
-        scope: super::found::ScopeId,
-    ) {
+    /// Notes that the program was told that this work is done. It is no call of the streams, which can be gone.
+    fn host_told(&mut self, known: &Clock, asked: &[LineId], place: Place) {
         for id in asked {
-            let number = self.step(*id, place, Action::HostWait);
-            self.check_owner(*id, number, place, &Action::HostWait, scope);
+            self.step(*id, place, Action::HostWait);
             if let Some(line) = self.lines.get_mut(id) {
                 line.joining.is_host_joined = true;
             }
