@@ -19,7 +19,7 @@ use support::bare::{Ptr, Space, bare, ok};
 use support::capture::Capture;
 use support::{Case, OnCuda, device, expect_kind, own_stream as stream};
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 11] = [
     (
         "owner_that_takes_a_lock_blocks_no_other_thread",
         owner_that_takes_a_lock_blocks_no_other_thread,
@@ -39,6 +39,7 @@ const CASES: [Case; 10] = [
     ("panic_on_a_captured_stream_is_reported_later", panic_on_a_captured_stream),
     ("panics_of_other_streams_cost_no_call", panics_of_other_streams_cost_no_call),
     ("graph_runs_a_closure_once", graph_runs_a_closure_once),
+    ("record_in_a_short_capture_is_no_record", record_in_a_short_capture_is_no_record),
 ];
 
 fn main() -> ExitCode {
@@ -337,6 +338,33 @@ fn panics_of_other_streams_cost_no_call() {
     expect_kind("synchronize", kept.synchronize(), ErrorKind::StreamFault);
     assert_eq!(calls(), before);
     assert!(!before.iter().any(|call| call == "cuStreamGetId"), "{before:?}");
+}
+
+/// A capture by another thread begins before a record reaches the driver, and ends after it. No call of this crate has seen
+/// it.
+fn record_in_a_short_capture_is_no_record() {
+    let controls = controls();
+    let raw = Space::primary().stream(1, 0);
+    let (stream, other) = (support::wrap(raw), support::wrap(Space::primary().stream(1, 0)));
+    let event = stream.new_event(EventOptions::new()).unwrap();
+    stream.record(&event).unwrap();
+    controls.set("cuEventRecord", At::Occurrence(1), Threads::Others, InjectedFault::Hold);
+    std::thread::scope(|scope| {
+        let records = scope.spawn(|| stream.record(&event));
+        let is_held = controls.await_held(1, LIMIT);
+        let capture = Capture::begin(raw, 2);
+        controls.clear();
+        records.join().unwrap().unwrap();
+        drop(capture.graph());
+        assert!(is_held);
+    });
+    expect_kind("query", event.query(), ErrorKind::InvalidEvent);
+    expect_kind("synchronize", event.synchronize(), ErrorKind::InvalidEvent);
+    expect_kind("wait_event", other.wait_event(&event), ErrorKind::InvalidEvent);
+    // The next record stands for work again.
+    stream.record(&event).unwrap();
+    other.wait_event(&event).unwrap();
+    event.synchronize().unwrap();
 }
 
 /// A capture begins between the check and the launch. The closure becomes a graph node, which the driver

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use gpu_stream_core::{ContractError, EventStatus};
+use gpu_stream_core::{ContractError, Error as _, ErrorKind, EventStatus};
 use gpu_stream_driver_common::host_func::ensure_outside;
 use gpu_stream_driver_common::texts::FOREIGN_WITHOUT_TIME;
 
@@ -96,10 +96,17 @@ impl CudaEvent {
     /// Converts the driver's code for a wait into a result.
     #[inline]
     pub(crate) fn check_wait(&self, code: CudaCode, operation: &'static str) -> Result<()> {
-        if code == CudaCode::INVALID_VALUE && self.is_shared() {
+        if code == CudaCode::INVALID_VALUE && (self.is_shared() || self.was_captured(operation)) {
             return Err(CudaError::CapturedEvent { operation }.into());
         }
         check(code, operation, "cuStreamWaitEvent")
+    }
+
+    /// Returns `true` if a query says that the last record was made in a capture that has ended.
+    #[cold]
+    fn was_captured(&self, operation: &'static str) -> bool {
+        let ask = |call: DriverCall| self.ask_uncaptured(call, call.symbols().event_query);
+        matches!(DriverCall::begin(operation).and_then(ask), Err(error) if error.kind() == ErrorKind::InvalidEvent)
     }
 
     /// Returns an error if the event's context was reset: the driver would use a dangling handle.
