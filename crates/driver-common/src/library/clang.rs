@@ -56,14 +56,23 @@ impl Conflict {
         second: &str,
         next: impl FnOnce(&Path) -> Vec<PathBuf>,
     ) -> Option<Self> {
-        let present = loaded.iter().find(|file| is_named(file, first))?;
-        if loaded.iter().any(|file| is_named(file, second)) {
-            // Both are there, and the process lives.
-            return None;
-        }
-        let llvm = elf::needed(present).into_iter().find(|name| name.starts_with(LLVM))?;
+        let llvm_of =
+            |file: &Path| elf::needed(file).into_iter().find(|name| name.starts_with(LLVM));
+        let of_second: Vec<_> =
+            loaded.iter().filter(|file| is_named(file, second)).map(|file| llvm_of(file)).collect();
+        let present = loaded.iter().filter(|file| is_named(file, first));
+        let (present, llvm) = present
+            .filter_map(|file| Some((file, llvm_of(file)?)))
+            // Otherwise both are there, and the process lives.
+            .find(|(_, llvm)| !of_second.iter().any(|other| other.as_ref() == Some(llvm)))?;
+        let own = present.file_name()?.to_string_lossy();
         let next = next(present.parent()?).into_iter();
-        let next = next.filter(|file| elf::needed(file).contains(&llvm)).min()?;
+        let next = next.filter(|file| {
+            let needed = elf::needed(file);
+            // One that is linked with the loaded clang brings no other.
+            needed.contains(&llvm) && !needed.iter().any(|name| *name == own)
+        });
+        let next = next.min()?;
         let [loaded, next] = [present, &next].map(|file| file.display().to_string());
         Some(Conflict { loaded, next, llvm })
     }
@@ -239,8 +248,12 @@ mod tests {
     fn two_libraries_with_clang_are_in_conflict_if_they_share_one_llvm() {
         let (comgr, clang, driver) = ("libamd_comgr.so.2", "libclang-cpp.so.15", "libpocl.so.2");
         let conflict = |name, llvm: &[&str], loaded: &[&str]| {
-            let files: &[(&str, &[&str])] =
-                &[(comgr, llvm), (clang, &["libLLVM-15.so.1"]), (driver, &[clang, "libc.so.6"])];
+            let files: &[(&str, &[&str])] = &[
+                (comgr, llvm),
+                (clang, &["libLLVM-15.so.1"]),
+                ("libclang-cpp.so.14", &["libLLVM-14.so.1"]),
+                (driver, &[clang, "libc.so.6"]),
+            ];
             let folder = folder(name, files);
             let loaded: Vec<_> = loaded.iter().map(|name| folder.join(name)).collect();
             let next = |_: &Path| elf::needed(&folder.join(driver)).into_iter();
@@ -263,6 +276,11 @@ mod tests {
         // Nothing is loaded yet, or both are.
         assert_eq!(conflict("3", same, &[]), [None, None]);
         assert_eq!(conflict("4", same, &[comgr, clang]), [None, None]);
+        // A clang of another LLVM beside.
+        let other = &["libclang-cpp.so.14", comgr];
+        assert_eq!(conflict("7", same, other), [found(comgr, clang), None]);
+        // Linked with the clang that is loaded.
+        assert_eq!(conflict("8", &["libLLVM-15.so.1", clang], &[clang]), [None, None]);
         // Another LLVM, or one inside.
         assert_eq!(conflict("5", &["libLLVM-17.so.1"], &[comgr]), [None, None]);
         assert_eq!(conflict("6", &["libz.so.1"], &[clang]), [None, None]);
