@@ -77,6 +77,8 @@ impl<D: Sync, E: Clone + From<ContractError>> DriverCell<D, E> {
                 self.current.store(null_mut(), Ordering::SeqCst);
             }
         });
+        // The process may have begun to end meanwhile.
+        self.ensure_running()?;
         Ok(driver)
     }
 
