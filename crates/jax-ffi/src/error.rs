@@ -1,6 +1,8 @@
 //! Why the handler did not do its work, and how XLA learns of it: [`HandlerError`].
 
 use std::ffi::{CString, c_int};
+use std::fmt;
+use std::io::Write;
 
 use gpu_stream::CudaError;
 
@@ -156,9 +158,9 @@ impl HandlerError {
     pub unsafe fn into_xla(self, frame: *const CallFrame) -> *mut XlaError {
         // SAFETY: the frame is null or a call frame (caller contract).
         let Some(create) = (unsafe { creates_errors(frame) }) else {
-            eprintln!(
+            say(format_args!(
                 "{self} (XLA has no way to learn of this error, so the result is not written)"
-            );
+            ));
             return std::ptr::null_mut();
         };
         // A text with a zero byte would end there.
@@ -196,4 +198,9 @@ unsafe fn creates_errors(frame: *const CallFrame) -> Option<ErrorCreate> {
         }
         (&raw const (*api).error_create).read()
     }
+}
+
+/// Prints a line to standard error. Unlike `eprintln`, it does not panic if that is closed.
+pub(crate) fn say(text: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

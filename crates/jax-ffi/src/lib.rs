@@ -81,11 +81,12 @@ pub extern "C" fn gpu_stream_jax_synchronize() -> c_int {
     match catch_unwind(branches::synchronize) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => {
-            eprintln!("gpu_stream_jax_synchronize: {error}");
+            error::say(format_args!("gpu_stream_jax_synchronize: {error}"));
             -1
         }
         Err(panic) => {
-            eprintln!("gpu_stream_jax_synchronize: a panic: {}", text_of(&*panic));
+            let text = text_of(&*panic);
+            error::say(format_args!("gpu_stream_jax_synchronize: a panic: {text}"));
             -1
         }
     }
