@@ -57,6 +57,9 @@ impl<B: Backend> CheckedStream<B> {
     /// The call counts as work that may follow, as [`raw`](Stream::raw) does. Records and waits that are made with the
     /// result are not seen, and the order that they make counts as missing. Keep the wrapper as long as a clone of the
     /// stream: the order of a stream whose wrappers are gone can be forgotten.
+    ///
+    /// Asks the driver whether the stream is being captured. So do not call it inside a host function, where CUDA and HIP allow
+    /// no call of the driver.
     #[track_caller]
     pub fn inner(&self) -> &B::Stream {
         if !self.line.is_destroyed() {
