@@ -276,7 +276,7 @@ impl<'a, B: Backend> Claim<'a, B> {
                 drops.drop_all(&mut batch.values);
                 self.recycle(batch, drops);
             });
-            self.reclaimer.add_known(&known);
+            self.reclaimer.dropped_work.add(&known);
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod batch;
 mod claim;
+mod dropped_work;
 mod entry;
 mod extension;
 mod forks;

@@ -4,10 +4,11 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use gpu_stream_core::{Backend, ContractError, Device, Event, EventOptions, KnownWork, Stream};
+use gpu_stream_core::{Backend, ContractError, Device, Event, EventOptions, Stream};
 
 use crate::batch::check;
 use crate::claim::{Claim, Drops, is_inside};
+use crate::dropped_work::DroppedWork;
 use crate::entry::{Entry, EntryId};
 use crate::retain::is_kept;
 use crate::table::{SHARDS, Shard};
@@ -84,8 +85,7 @@ pub struct Collected {
 /// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted).
 pub struct Reclaimer<B: Backend> {
     shards: [(Mutex<Shard<B>>, Condvar); SHARDS],
-    /// What the streams of dropped values have answered since the last drain. Empty without a check of the order.
-    known: Mutex<KnownWork>,
+    pub(crate) dropped_work: DroppedWork,
     /// The process that the values belong to.
     process: usize,
 }
@@ -107,8 +107,8 @@ impl<B: Backend> Reclaimer<B> {
     pub fn new() -> Self {
         forks::watch();
         let shard = |_| (Mutex::new(Shard::new()), Condvar::new());
-        let known = Mutex::new(KnownWork::new());
-        Reclaimer { shards: std::array::from_fn(shard), known, process: forks::current() }
+        let (shards, dropped_work) = (std::array::from_fn(shard), DroppedWork::new());
+        Reclaimer { shards, dropped_work, process: forks::current() }
     }
 
     /// Returns the reclaimer that all code of the process shares, which is never dropped.
@@ -283,8 +283,7 @@ impl<B: Backend> Reclaimer<B> {
                 }
             }
         }
-        let known = std::mem::take(&mut *self.lock_known());
-        known.order(); // not under the lock: it can call code of the user
+        self.dropped_work.order();
         drops.hand_on_panic();
         outcome
     }
@@ -332,17 +331,6 @@ impl<B: Backend> Reclaimer<B> {
     /// nothing of the user is dropped.
     pub(crate) fn lock(&self, index: usize) -> MutexGuard<'_, Shard<B>> {
         self.shards[index].0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_known(&self) -> MutexGuard<'_, KnownWork> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds what the next [`drain`](Self::drain) tells the program.
-    pub(crate) fn add_known(&self, known: &KnownWork) {
-        if !known.is_empty() {
-            self.lock_known().add(known);
-        }
     }
 
     /// Wakes the threads that wait for a claim of this shard.
