@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use gpu_stream_core::{
@@ -46,6 +47,36 @@ fn calls(controls: &Controls, part: &str) -> usize {
     let count = controls.seen().iter().filter(|call| call.contains(part)).count();
     controls.watch(Threads::All);
     count
+}
+
+/// Clears the faults when dropped, so that a held thread ends also if an assertion fails beside it.
+struct ClearFaults<'a>(&'a Controls);
+
+impl Drop for ClearFaults<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The limit of waits that only a failure can reach.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Waits until faults applied to `count` calls since the last clear, or `thread` has ended. Returns `false` if neither
+/// happens.
+fn await_triggered<T>(controls: &Controls, count: u64, thread: &ScopedJoinHandle<'_, T>) -> bool {
+    let begun = Instant::now();
+    while controls.triggered() < count && !thread.is_finished() {
+        if begun.elapsed() > LIMIT {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
+/// Returns the name of the driver's call that asks whether a stream is captured.
+fn capture_question<V: Vendor>() -> String {
+    format!("{}StreamIsCapturing", V::RECORDS.trim_end_matches("EventRecord"))
 }
 
 /// Checks that values of two streams, which wait for marks in each round, create no event after the first rounds.
@@ -126,9 +157,7 @@ pub fn mark_in_a_capture_that_is_over_at_once<V: Vendor>() {
     if V::plays_another_version() {
         skip("the backend destroys what captures of the real version still need");
     }
-    let (controls, deadline) = (V::controls(), Duration::from_secs(60));
-    let vendor = V::RECORDS.trim_end_matches("EventRecord");
-    let question = format!("{vendor}StreamIsCapturing");
+    let (controls, question) = (V::controls(), capture_question::<V>());
     for mode in MODES {
         let (reclaimer, stream, token) = (Reclaimer::new(), own_stream::<V>(), Arc::new(()));
         let held = hold::<V>(&stream);
@@ -136,21 +165,20 @@ pub fn mark_in_a_capture_that_is_over_at_once<V: Vendor>() {
         controls.set(V::RECORDS, At::Occurrence(1), Threads::All, InjectedFault::Hold);
         std::thread::scope(|scope| {
             let collector = scope.spawn(|| reclaimer.collect().map(|collected| collected.pending));
-            assert!(controls.await_held(1, deadline), "{} is not called", V::RECORDS);
+            let _clear = ClearFaults(&controls);
+            assert!(controls.await_held(1, LIMIT), "{} is not called", V::RECORDS);
             V::begin_capture(ptr::<V>(&stream), mode);
             controls.set(&question, At::Always, Threads::Others, InjectedFault::Hold);
             controls.release();
             // The record counts as held until its thread goes on.
-            let begun = Instant::now();
-            while controls.triggered() < 2 {
-                assert!(begun.elapsed() < deadline, "{question} is not called");
-                std::thread::yield_now();
-            }
-            assert!(V::end_capture(ptr::<V>(&stream)).is_ok(), "mode {mode}: a broken capture");
+            let is_held = await_triggered(&controls, 2, &collector) && controls.triggered() == 2;
+            let ended = V::end_capture(ptr::<V>(&stream));
             controls.clear();
+            assert!(is_held, "{question} is not called");
+            assert!(ended.is_ok(), "mode {mode}: a broken capture");
             assert_eq!(collector.join().unwrap().unwrap(), 1, "in mode {mode}");
         });
-        let left = if vendor == "hip" { (0, 1) } else { (1, 2) };
+        let left = if V::RECORDS.starts_with("hip") { (0, 1) } else { (1, 2) };
         for _ in 0..3 {
             assert_eq!((reclaimer.collect().unwrap().pending, Arc::strong_count(&token)), left);
         }
@@ -174,11 +202,8 @@ pub fn mark_in_a_capture_is_recorded_again<V: Vendor>() {
         controls.set(V::RECORDS, At::Occurrence(1), Threads::All, InjectedFault::Hold);
         std::thread::scope(|scope| {
             let collector = scope.spawn(|| reclaimer.collect().map(|collected| collected.pending));
-            assert!(
-                controls.await_held(1, Duration::from_secs(60)),
-                "{} is not called",
-                V::RECORDS
-            );
+            let _clear = ClearFaults(&controls);
+            assert!(controls.await_held(1, LIMIT), "{} is not called", V::RECORDS);
             V::begin_capture(ptr::<V>(&stream), mode);
             controls.clear();
             assert_eq!(collector.join().unwrap().unwrap(), 1, "in mode {mode}");
@@ -243,11 +268,8 @@ pub fn mark_of_a_wrapper_type_in_a_capture_is_refused<V: Vendor>() {
         controls.set(V::RECORDS, At::Occurrence(1), Threads::All, InjectedFault::Hold);
         std::thread::scope(|scope| {
             let retained = scope.spawn(|| reclaimer.retain(7, &[&stream]));
-            assert!(
-                controls.await_held(1, Duration::from_secs(60)),
-                "{} is not called",
-                V::RECORDS
-            );
+            let _clear = ClearFaults(&controls);
+            assert!(controls.await_held(1, LIMIT), "{} is not called", V::RECORDS);
             V::begin_capture(ptr::<V>(&stream.0), mode);
             controls.clear();
             let refused = retained.join().unwrap().unwrap_err();
