@@ -1,14 +1,17 @@
 //! Values that share a mark on each of their streams: [`Batch`].
 
 use gpu_stream_core::{
-    Backend, CaptureStatus, Error, ErrorKind, ErrorOf, Event, EventOf, EventStatus, KnownWork,
-    Stream,
+    Backend, CaptureStatus, ContractError, Error, ErrorKind, ErrorOf, Event, EventOf, EventStatus,
+    KnownWork, Stream,
 };
 
 use crate::value::Value;
 
 /// The number of values in a batch, unless many batches wait.
 pub(crate) const BATCH_SIZE: usize = 64;
+
+/// The number of records of a mark, if a capture has begun and ended during each.
+const MAX_RECORDS: usize = 8;
 
 /// Values that wait for the same records.
 pub(crate) struct Batch<B: Backend> {
@@ -61,13 +64,39 @@ impl<B: Backend> Batch<B> {
         Ok(())
     }
 
-    /// Records the mark with this index on `stream`. The first record creates it.
+    /// Records the mark with this index on a stream that is not kept, so that no later call can record it again. The
+    /// first record creates it. Records it again if a capture has begun and ended meanwhile.
+    ///
+    /// # Errors
+    /// - `Capturing` if the stream is being captured.
+    /// - `InvalidEvent` or `NotPermitted` if captures begin and end during each of [`MAX_RECORDS`] records.
+    /// - As [`Stream::record_event`], [`Stream::query`] and [`Event::status`].
     #[track_caller]
-    pub(crate) fn record<S>(&mut self, index: usize, stream: &S) -> Result<(), B::Error>
+    pub(crate) fn record_uncaptured<S>(&mut self, index: usize, stream: &S) -> Result<(), B::Error>
     where
         S: Stream<Backend = B>,
     {
-        record(&mut self.marks, index, stream)
+        let mut records = 0;
+        loop {
+            record(&mut self.marks, index, stream)?;
+            records += 1;
+            let is_captured = is_capturing(stream)?;
+            // The answers order nothing, and how far the work is does not matter.
+            let mut known = KnownWork::new();
+            if is_captured {
+                stream.query_into(&mut known)?;
+            }
+            // The mark is in no capture that lasts, so the question breaks none. HIP reports one of a capture that is
+            // over as complete.
+            match self.marks[index].status_into(&mut known) {
+                Err(error) if error.kind() != ErrorKind::InvalidEvent || records == MAX_RECORDS => {
+                    return Err(error);
+                }
+                Ok(_) if !is_captured => return Ok(()),
+                Ok(_) if records == MAX_RECORDS => return Err(always_captured()),
+                Ok(_) | Err(_) => {}
+            }
+        }
     }
 
     /// Returns `true` if the batch has the first `count` streams, and they have done all work that was submitted before. A
@@ -127,6 +156,13 @@ fn is_unusable(kind: ErrorKind) -> bool {
 /// Returns `true` for the errors of a mark whose record went into a capture.
 pub(crate) fn is_of_capture(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Capturing | ErrorKind::InvalidEvent)
+}
+
+/// Returns the error of a stream that was being captured after each record, and not any more at the next question.
+fn always_captured<E: From<ContractError>>() -> E {
+    let reason = "captures of the stream begin and end during each record of the value's mark; \
+                  retain the value before them, or after them";
+    ContractError::NotPermitted { operation: "Reclaimer::retain", reason }.into()
 }
 
 /// Returns `true` if `stream` is being captured.

@@ -60,6 +60,10 @@ pub struct Collected {
 /// not noticed, and the value is dropped too early. A program that makes one calls [`collect`](Self::collect) before it, so
 /// that no value lacks a mark.
 ///
+/// For a [`PerThread`](gpu_stream_core::PerThread), and for a type of the program around a stream, the retain itself
+/// records the mark. If a capture has begun meanwhile, the value comes back. If that capture is over, the mark is recorded
+/// again.
+///
 /// Until a value is dropped, the reclaimer keeps clones of its streams: for all values of a batch, as the first of them
 /// named the streams. A stream that was wrapped by [`Backend::stream_from_raw`] has to stay alive as long.
 ///
@@ -127,7 +131,8 @@ impl<B: Backend> Reclaimer<B> {
     /// changes nothing. Without any stream, the value is dropped at once.
     ///
     /// The streams may be of several devices. They are all ordinary streams, or all
-    /// [`PerThread`](gpu_stream_core::PerThread). For the latter, each call records marks at once.
+    /// [`PerThread`](gpu_stream_core::PerThread). For the latter, and for a type of the program around a stream, each call
+    /// records marks at once, and asks their events.
     ///
     /// Each call asks each stream for a capture, which is most of its cost on CUDA and HIP. So make one value of the objects of
     /// a launch: a `Vec`, or a tuple.
@@ -140,7 +145,11 @@ impl<B: Backend> Reclaimer<B> {
     ///
     /// - [`Capturing`](gpu_stream_core::ErrorKind::Capturing) if a stream is being captured: a graph may run its work
     ///   many times. The capture goes on.
-    /// - As [`Stream::query`] and [`Stream::record_event`]. If the stream fails after that, the value stays.
+    /// - [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) or
+    ///   [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) if the call records marks at once, and a capture begins and ends
+    ///   during each of eight records.
+    /// - As [`Stream::query`], [`Event::status`] and [`Stream::record_event`]. If the stream fails after that, the value
+    ///   stays.
     /// - [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) in the child of a fork.
     ///
     /// # Panics

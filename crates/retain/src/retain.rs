@@ -133,10 +133,7 @@ where
     for (earlier, stream) in streams.iter().enumerate() {
         check(*stream, true)?;
         if !streams.iter().take(earlier).any(|other| other.is_same(*stream)) {
-            batch.record(count, *stream)?;
-            // A capture that began after the check can have the record. No later call could record it again, since the
-            // stream is not kept.
-            check(*stream, false)?;
+            batch.record_uncaptured(count, *stream)?;
             count += 1;
         }
     }

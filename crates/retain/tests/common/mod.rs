@@ -1,5 +1,7 @@
 //! What the tests of retained values on the host backend share.
 
+#![allow(dead_code, reason = "no test program uses all of it")]
+
 use std::sync::Arc;
 
 use gpu_stream_core::{Backend, Stream, StreamOptions};
