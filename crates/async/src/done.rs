@@ -90,12 +90,12 @@ impl<B: Backend> Done<B> {
     /// Polls for the outcome.
     fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Outcome<B>> {
         let mut known = KnownWork::new();
-        let (asked, is_watched) = match &mut self.0 {
+        let (asked, watcher) = match &mut self.0 {
             State::Idle(answer) => {
                 known = std::mem::take(answer);
-                (Some(Ok(())), false)
+                (Some(Ok(())), None)
             }
-            State::Recorded(event, _) => (ask::<B>(event, &mut known), false),
+            State::Recorded(event, _) => (ask::<B>(event, &mut known), None),
             State::Watched(pending, _, watcher) if watcher.is_of_this_process() => {
                 let mut outcome = pending.take_outcome(&mut known);
                 if outcome.is_none() {
@@ -103,10 +103,10 @@ impl<B: Backend> Done<B> {
                     // The outcome may have come before the waker.
                     outcome = pending.take_outcome(&mut known);
                 }
-                (outcome, true)
+                (outcome, Some(*watcher))
             }
             // The child of a fork, where the watcher of its parent has no thread.
-            State::Watched(pending, ..) => (ask::<B>(pending.event(), &mut known), false),
+            State::Watched(pending, ..) => (ask::<B>(pending.event(), &mut known), None),
             State::Resolved => {
                 let reason = "the future has resolved; call `DoneExt::done` again";
                 return Poll::Ready(Err(not_permitted::<B>(reason)));
@@ -122,26 +122,14 @@ impl<B: Backend> Done<B> {
                           await on another thread";
             return Poll::Ready(Err(not_permitted::<B>(reason)));
         }
-        if is_watched {
-            return self.wait_again();
+        if let Some(watcher) = watcher {
+            watcher.waits();
+            return Poll::Pending;
         }
         match self.share(Some(context)) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error.into())),
         }
-    }
-
-    /// Waits for the watcher, which has the record already.
-    #[inline]
-    fn wait_again(&mut self) -> Poll<Outcome<B>> {
-        let waits = match &self.0 {
-            State::Watched(_, _, watcher) => watcher.waits(),
-            _ => Ok(()),
-        };
-        let Err(error) = waits else { return Poll::Pending };
-        // The watcher can forget the record.
-        drop(Done(std::mem::replace(&mut self.0, State::Resolved)));
-        Poll::Ready(Err(error.into()))
     }
 
     /// Gives the record to the watcher of this process, which wakes the task of `context`. Does nothing if there is no

@@ -25,7 +25,8 @@ const SPIN: Duration = Duration::from_micros(50);
 const SHORTEST: Duration = Duration::from_micros(20);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_millis(1);
-/// The time after which a waker counts as blocked: the next record, or poll that has to wait, starts another thread.
+/// The time after which a waker counts as blocked. If it waits for a future itself, the spare thread then takes over. Otherwise
+/// another thread does with the next record, or poll that has to wait.
 const BLOCKED: Duration = Duration::from_millis(10);
 
 thread_local! {
@@ -54,14 +55,19 @@ pub(crate) fn refuse_awaits<T>(work: impl FnOnce() -> T) -> T {
 /// The thread starts with the first record and never ends: without records it sleeps, at no cost. The child of a fork
 /// has no such thread, and starts a watcher of its own. It leaves that of its parent alone, whose lock may be held.
 ///
-/// The thread wakes tasks, and a waker can block. Another thread then takes its place, with all records: at once if the waker
-/// itself waits for a future, and otherwise with the next record or poll that has to wait, after [`BLOCKED`]. The first thread ends once the waker has
-/// returned.
+/// The thread wakes tasks, and a waker can block. After [`BLOCKED`] another thread takes its place, with all records. The first
+/// thread then becomes the spare thread once the waker has returned, and ends if there is one. So there are two threads, and one
+/// more for each further waker that is blocked at one time.
+///
+/// A poll inside a waker may be a wait, as in a destructor of a task, or only a look, as in an executor that polls inside its
+/// wakers. So it starts the spare thread if there is none, and that thread takes over only if the waker does not return.
 pub(crate) struct Watcher {
     process: u32,
     shared: Mutex<Shared>,
     /// Signaled when a record comes while the thread sleeps.
     arrived: Condvar,
+    /// Signaled when the spare thread is to guard a waker, or has the records.
+    called: Condvar,
     /// The number of records whose futures were dropped, and that the thread may still have.
     abandoned: AtomicUsize,
     /// Starts the thread with this number.
@@ -73,14 +79,38 @@ struct Shared {
     /// The records that have come.
     records: Vec<(StreamKey, Arc<dyn Watched>)>,
     is_asleep: bool,
-    /// The number of the thread that has the records, or 0 before the first one. Threads with other numbers end.
+    /// The number of the thread that has the records, or 0 before the first one.
     thread: u64,
+    /// The number of the spare thread, which takes the place of a blocked one.
+    spare: Option<u64>,
+    /// `true` while the spare thread wakes up by itself after some time.
+    is_guarding: bool,
+    /// The number of threads that were started.
+    started: u64,
     /// The records that are not done yet, while the thread wakes tasks.
     waiting: Waiting,
     /// The records whose tasks are to be woken.
     ended: VecDeque<Arc<dyn Watched>>,
     /// The time since which the thread wakes a task.
     waking: Option<Instant>,
+    /// `true` if the waker of that task has polled a future that has to wait.
+    is_waiting: bool,
+}
+
+impl Shared {
+    /// Notes that the thread calls a waker from now on, or that it calls none.
+    fn set_waking(&mut self, since: Option<Instant>) {
+        self.waking = since;
+        self.is_waiting = false;
+    }
+
+    /// Gives the records to the thread with this number.
+    fn hand_over(&mut self, to: u64) {
+        self.thread = to;
+        self.spare = None;
+        self.is_guarding = false;
+        self.set_waking(None);
+    }
 }
 
 /// Returns the watcher of this process. Does not start its thread.
@@ -124,11 +154,8 @@ impl Registration {
     }
 
     /// Tells the watcher that a poll of the record's future has to wait. Does not block.
-    ///
-    /// # Errors
-    /// [`NoThread`](ContractError::NoThread) if the wait would be for the own thread, and the system refuses another one.
-    pub(crate) fn waits(self) -> Result<(), ContractError> {
-        self.0.leave_blocked(&mut self.0.lock())
+    pub(crate) fn waits(self) {
+        self.0.leave_blocked(&mut self.0.lock());
     }
 
     /// Tells the watcher that the record was abandoned.
@@ -140,7 +167,7 @@ impl Registration {
 /// Gives the watcher of this process a record, which it asks until the work has ended. Does not block.
 ///
 /// # Errors
-/// [`NoThread`](ContractError::NoThread) if the system refuses to start the thread. The next call tries again.
+/// [`NoThread`](ContractError::NoThread) if there is no thread, and the system refuses to start one. The next call tries again.
 pub(crate) fn watch(
     key: StreamKey,
     watched: Arc<dyn Watched>,
@@ -156,6 +183,7 @@ impl Watcher {
             process,
             shared: Mutex::default(),
             arrived: Condvar::new(),
+            called: Condvar::new(),
             abandoned: AtomicUsize::new(0),
             start,
         }
@@ -167,7 +195,14 @@ impl Watcher {
 
     fn push(&'static self, key: StreamKey, watched: Arc<dyn Watched>) -> Result<(), ContractError> {
         let mut shared = self.lock();
-        self.leave_blocked(&mut shared)?;
+        if shared.thread == 0 {
+            self.replace(&mut shared).map_err(|error| ContractError::NoThread {
+                operation: "Done::poll",
+                code: error.raw_os_error(),
+            })?;
+        } else {
+            self.leave_blocked(&mut shared);
+        }
         shared.records.push((key, watched));
         if take(&mut shared.is_asleep) {
             drop(shared);
@@ -176,43 +211,83 @@ impl Watcher {
         Ok(())
     }
 
-    /// Starts a thread for a wait if there is none, or if that one is in a waker: at once if the waker itself waits, and otherwise
-    /// after [`BLOCKED`].
-    fn leave_blocked(&'static self, shared: &mut Shared) -> Result<(), ContractError> {
-        let is_own_waker = WAKING.get() == Some(shared.thread);
-        if shared.thread == 0 || is_own_waker {
-            // The new thread waits for the lock.
-            self.replace(shared).map_err(|error| ContractError::NoThread {
-                operation: "Done::poll",
-                code: error.raw_os_error(),
-            })?;
-        } else if shared.waking.is_some_and(|since| since.elapsed() > BLOCKED) {
-            // If there is no other thread, the record waits for the waker.
+    /// Notes that a poll has to wait. If the thread is in a blocked waker, gives the records to another one. If the poll is in
+    /// that waker, lets the spare thread guard it.
+    ///
+    /// If the system refuses a thread, the records wait for the waker, and the next call tries again.
+    fn leave_blocked(&'static self, shared: &mut Shared) {
+        if shared.waking.is_some_and(|since| since.elapsed() > BLOCKED) {
             let _ = self.replace(shared);
+        } else if WAKING.get() == Some(shared.thread) && !shared.is_waiting {
+            shared.is_waiting = self.spare(shared).is_ok();
+            if shared.is_waiting && !shared.is_guarding {
+                self.called.notify_all();
+            }
         }
-        Ok(())
     }
 
-    /// Starts a thread that has the records from then on.
+    /// Returns the number of the spare thread. Starts it if there is none.
+    fn spare(&'static self, shared: &mut Shared) -> io::Result<u64> {
+        if let Some(spare) = shared.spare {
+            return Ok(spare);
+        }
+        let new = shared.started + 1;
+        // The new thread waits for the lock.
+        (self.start)(self, new)?;
+        shared.started = new;
+        shared.spare = Some(new);
+        Ok(new)
+    }
+
+    /// Gives the records to the spare thread.
     fn replace(&'static self, shared: &mut Shared) -> io::Result<()> {
-        (self.start)(self, shared.thread + 1)?;
-        shared.thread += 1;
-        shared.waking = None;
+        let spare = self.spare(shared)?;
+        shared.hand_over(spare);
+        self.called.notify_all();
         Ok(())
     }
 
-    /// Asks the events and wakes the futures, until another thread has the records. The body of thread `me`.
+    /// Asks the events and wakes the futures while this thread has the records. Ends if another thread has them, and a third
+    /// one is the spare thread. The body of thread `me`.
     fn run(&self, me: u64) {
-        // A thread before this one may have left records.
-        let mut waiting = take(&mut self.lock().waiting);
-        let (mut arrived, mut ended) = (Vec::new(), Vec::new());
-        // The last time at which a record came or ended.
-        let mut progress = Instant::now();
-        while self.wake(me, &mut waiting, &mut ended) {
-            // Code of users is guarded where it runs. This guard is for what was overlooked: without the thread, no await
-            // of the process would end.
-            run_quietly(|| self.ask(&mut waiting, &mut arrived, &mut ended, &mut progress));
+        while self.stand_by(me) {
+            // A thread before this one may have left records.
+            let mut waiting = take(&mut self.lock().waiting);
+            let (mut arrived, mut ended) = (Vec::new(), Vec::new());
+            // The last time at which a record came or ended.
+            let mut progress = Instant::now();
+            while self.wake(me, &mut waiting, &mut ended) {
+                // Code of users is guarded where it runs. This guard is for what was overlooked: without the thread, no await
+                // of the process would end.
+                run_quietly(|| self.ask(&mut waiting, &mut arrived, &mut ended, &mut progress));
+            }
         }
+    }
+
+    /// Blocks as the spare thread until this thread has the records. Takes them from a thread whose waker waits for a future and
+    /// has not returned in time. Returns `false` if there is another spare thread.
+    fn stand_by(&self, me: u64) -> bool {
+        let mut shared = self.lock();
+        while shared.thread != me {
+            if *shared.spare.get_or_insert(me) != me {
+                return false;
+            }
+            let since = shared.waking.filter(|_| shared.is_waiting);
+            let left = since.map(|since| BLOCKED.saturating_sub(since.elapsed()));
+            shared.is_guarding = left.is_some();
+            shared = match left {
+                Some(Duration::ZERO) => {
+                    shared.hand_over(me);
+                    return true;
+                }
+                Some(left) => {
+                    let woken = self.called.wait_timeout(shared, left);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.called.wait(shared).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        true
     }
 
     /// Wakes the tasks of all records in `ended`, and of those that another thread has left. Returns `false` if another thread
@@ -225,7 +300,7 @@ impl Watcher {
         shared.ended.extend(ended.drain(..));
         swap(&mut shared.waiting, waiting);
         while let Some(next) = shared.ended.pop_front() {
-            shared.waking = Some(Instant::now());
+            shared.set_waking(Some(Instant::now()));
             drop(shared);
             finish(me, next);
             shared = self.lock();
@@ -233,7 +308,7 @@ impl Watcher {
                 return false;
             }
         }
-        shared.waking = None;
+        shared.set_waking(None);
         swap(&mut shared.waiting, waiting);
         true
     }
@@ -303,7 +378,7 @@ impl Watcher {
 fn finish(me: u64, watched: Arc<dyn Watched>) {
     let waker = run_quietly(|| watched.take_waker()).flatten();
     refuse_awaits(|| run_quietly(move || drop(watched)));
-    // Awaits are not refused here, since some executors poll inside a waker. One that has to wait starts another thread.
+    // Awaits are not refused here, since some executors poll inside a waker.
     if let Some(waker) = waker {
         WAKING.set(Some(me));
         run_quietly(|| waker.wake());
@@ -312,60 +387,4 @@ fn finish(me: u64, watched: Arc<dyn Watched>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::any::TypeId;
-    use std::sync::atomic::AtomicBool;
-    use std::sync::mpsc::{Sender, channel};
-    use std::task::Waker;
-
-    use gpu_stream_core::{BackendKind, Device, Error as _, ErrorKind};
-
-    use super::*;
-
-    /// A record that is done, and tells when it is dropped.
-    struct Record(Mutex<Sender<()>>);
-
-    impl Watched for Record {
-        fn settle(&self) -> bool {
-            true
-        }
-
-        fn take_waker(&self) -> Option<Waker> {
-            None
-        }
-
-        fn is_abandoned(&self) -> bool {
-            false
-        }
-    }
-
-    impl Drop for Record {
-        fn drop(&mut self) {
-            let _ = self.0.lock().unwrap().send(());
-        }
-    }
-
-    #[test]
-    fn refused_thread_is_an_error_and_the_next_call_tries_again() {
-        static MAY_START: AtomicBool = AtomicBool::new(false);
-        let start = |watcher, thread| match MAY_START.load(Ordering::SeqCst) {
-            true => start(watcher, thread),
-            false => Err(io::Error::from_raw_os_error(11)),
-        };
-        let watcher: &Watcher = Box::leak(Box::new(Watcher::new(process::id(), start)));
-        let key = StreamKey::new(TypeId::of::<()>(), Device::new(BackendKind::Host, 0), 16);
-        let (send, dropped) = channel();
-        let record = || Arc::new(Record(Mutex::new(send.clone())));
-        for _ in 0..2 {
-            let error = watcher.push(key, record()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::OutOfMemory);
-            assert!(error.to_string().contains("error 11"), "{error}");
-            dropped.try_recv().expect("the record is not kept");
-        }
-        MAY_START.store(true, Ordering::SeqCst);
-        for _ in 0..3 {
-            watcher.push(key, record()).unwrap();
-            dropped.recv().expect("the thread runs");
-        }
-    }
-}
+mod tests;

@@ -27,6 +27,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
         ("resolved_future_returns_an_error", polls::resolved_future_returns_an_error),
         ("waker_that_panics_loses_no_other", polls::waker_that_panics_loses_no_other),
         ("waker_that_awaits", polls::waker_that_awaits),
+        ("waker_that_polls_needs_few_threads", polls::waker_that_polls_needs_few_threads),
         ("waker_that_waits_for_a_future", polls::waker_that_waits_for_a_future),
         ("waker_that_blocks_is_left_behind", polls::waker_that_blocks_is_left_behind),
         ("waker_that_blocks_is_left_by_a_poll", polls::waker_that_blocks_is_left_by_a_poll),

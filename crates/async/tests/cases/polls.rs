@@ -1,9 +1,12 @@
 //! Polls and wakers: an idle stream, misuse, a waker that panics, and one that awaits.
 
+use std::collections::HashSet;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
 use std::time::Instant;
 
 use gpu_stream_async::{Done, DoneExt};
@@ -206,4 +209,63 @@ pub fn waker_that_blocks_is_left_behind<F: Fixture>(fx: &F) -> Outcome {
     finish(&mut blocked)??;
     finish(&mut stream.done()?)??;
     Ok(())
+}
+
+/// A task with many futures, which its waker polls at once, on the thread that calls the waker.
+struct InlineTask<B: Backend> {
+    futures: Mutex<Vec<Done<B>>>,
+    /// The threads that have called the waker.
+    threads: Mutex<HashSet<ThreadId>>,
+    /// The number of futures that have not resolved.
+    pending: AtomicUsize,
+}
+
+impl<B: Backend> InlineTask<B> {
+    /// Polls all futures, and forgets those that have resolved.
+    fn poll(self: &Arc<Self>) {
+        let waker = Waker::from(Arc::clone(self));
+        let mut context = Context::from_waker(&waker);
+        let mut futures = self.futures.lock().unwrap();
+        futures.retain_mut(|future| match Pin::new(future).poll(&mut context) {
+            Poll::Pending => true,
+            Poll::Ready(outcome) => {
+                outcome.expect("a stream without a fault");
+                false
+            }
+        });
+        self.pending.store(futures.len(), Ordering::SeqCst);
+    }
+}
+
+impl<B: Backend> Wake for InlineTask<B> {
+    fn wake(self: Arc<Self>) {
+        self.threads.lock().unwrap().insert(thread::current().id());
+        self.poll();
+    }
+}
+
+/// Checks that a task that is polled inside its waker is not called by a new thread each time. Two are enough, and a waker
+/// that is stopped for long adds one.
+pub fn waker_that_polls_needs_few_threads<F: Fixture>(fx: &F) -> Outcome {
+    const COUNT: usize = 64;
+    let stream = stream(fx)?;
+    let (mut gates, mut futures) = (Vec::new(), Vec::new());
+    for _ in 0..COUNT {
+        gates.push(fx.gate(&stream)?);
+        futures.push(stream.done()?);
+    }
+    let task = Arc::new(InlineTask {
+        futures: Mutex::new(futures),
+        threads: Mutex::default(),
+        pending: AtomicUsize::new(COUNT),
+    });
+    task.poll();
+    for (index, gate) in gates.iter().enumerate() {
+        let pending = || task.pending.load(Ordering::SeqCst);
+        check(pending() == COUNT - index, "a future is ready too early")?;
+        fx.open(gate);
+        check_becomes("the task was not woken", || pending() < COUNT - index)?;
+    }
+    let threads = task.threads.lock().unwrap().len();
+    check(threads <= COUNT / 4, &format!("{COUNT} wakers ran on {threads} threads"))
 }
