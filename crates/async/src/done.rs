@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -39,7 +40,11 @@ use crate::watcher::{Registration, is_in_destructor, watch};
 /// - Any other kind of [`Event::status`](gpu_stream_core::Event::status), except `Capturing`. If another library begins a
 ///   capture of the stream, the future may stay pending until the capture has ended.
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Done<B: Backend>(State<B>);
+pub struct Done<B: Backend> {
+    state: State<B>,
+    /// The call of [`DoneExt::done`](crate::DoneExt::done), for the reports of a check.
+    place: &'static Location<'static>,
+}
 
 enum State<B: Backend> {
     /// The stream was idle at the call. The program knows that once the future has resolved.
@@ -53,12 +58,14 @@ enum State<B: Backend> {
 }
 
 impl<B: Backend> Done<B> {
+    #[track_caller]
     pub(crate) fn idle(known: KnownWork) -> Self {
-        Done(State::Idle(known))
+        Done { state: State::Idle(known), place: Location::caller() }
     }
 
+    #[track_caller]
     pub(crate) fn recorded(event: B::Event, key: StreamKey) -> Self {
-        Done(State::Recorded(event, key))
+        Done { state: State::Recorded(event, key), place: Location::caller() }
     }
 
     /// Adds a value that the work uses, such as a buffer. The future returns the value with the outcome.
@@ -90,7 +97,7 @@ impl<B: Backend> Done<B> {
     /// Polls for the outcome.
     fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Outcome<B>> {
         let mut known = KnownWork::new();
-        let (asked, watcher) = match &mut self.0 {
+        let (asked, watcher) = match &mut self.state {
             State::Idle(answer) => {
                 known = std::mem::take(answer);
                 (Some(Ok(())), None)
@@ -113,8 +120,8 @@ impl<B: Backend> Done<B> {
             }
         };
         if let Some(outcome) = asked {
-            self.0 = State::Resolved;
-            known.order();
+            self.state = State::Resolved;
+            known.order_at(self.place);
             return Poll::Ready(outcome);
         }
         if is_in_destructor() {
@@ -135,7 +142,7 @@ impl<B: Backend> Done<B> {
     /// Gives the record to the watcher of this process, which wakes the task of `context`. Does nothing if there is no
     /// record. After an error the future has resolved.
     fn share(&mut self, context: Option<&Context<'_>>) -> Result<(), ContractError> {
-        let (pending, key) = match std::mem::replace(&mut self.0, State::Resolved) {
+        let (pending, key) = match std::mem::replace(&mut self.state, State::Resolved) {
             State::Recorded(event, key) => (Arc::new(Pending::new(event)), key),
             State::Watched(pending, key, _) => (pending, key),
             State::Idle(_) | State::Resolved => return Ok(()),
@@ -145,7 +152,7 @@ impl<B: Backend> Done<B> {
             pending.register(context.waker());
         }
         let registration = watch(key, Arc::clone(&pending) as _)?;
-        self.0 = State::Watched(pending, key, registration);
+        self.state = State::Watched(pending, key, registration);
         Ok(())
     }
 
@@ -153,7 +160,7 @@ impl<B: Backend> Done<B> {
     /// and leaks it otherwise.
     fn leave(&mut self, value: impl Send + 'static) {
         let mut known = KnownWork::new();
-        let asked = match &mut self.0 {
+        let asked = match &mut self.state {
             State::Idle(answer) => {
                 known = std::mem::take(answer);
                 Some(Ok(()))
@@ -171,13 +178,13 @@ impl<B: Backend> Done<B> {
             }
             return;
         }
-        if !matches!(&self.0, State::Watched(_, _, watcher) if watcher.is_of_this_process())
+        if !matches!(&self.state, State::Watched(_, _, watcher) if watcher.is_of_this_process())
             && self.share(None).is_err()
         {
             return std::mem::forget(value);
         }
         // The record is not abandoned, since the watcher must learn the outcome.
-        if let State::Watched(pending, ..) = std::mem::replace(&mut self.0, State::Resolved) {
+        if let State::Watched(pending, ..) = std::mem::replace(&mut self.state, State::Resolved) {
             drop(pending.take_waker());
             pending.leave(value);
         }
@@ -201,7 +208,7 @@ impl<B: Backend> Unpin for Done<B> {}
 
 impl<B: Backend> Drop for Done<B> {
     fn drop(&mut self) {
-        if let State::Watched(pending, _, watcher) = &self.0
+        if let State::Watched(pending, _, watcher) = &self.state
             && watcher.is_of_this_process()
         {
             pending.abandon();
@@ -212,7 +219,7 @@ impl<B: Backend> Drop for Done<B> {
 
 impl<B: Backend> fmt::Debug for Done<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.0 {
+        let state = match &self.state {
             State::Idle(_) => "the stream was idle",
             State::Recorded(..) => "not polled",
             State::Watched(..) => "polled",

@@ -2,8 +2,10 @@
 
 use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use gpu_stream_core::{
@@ -174,6 +176,28 @@ fn dropped_stream_is_not_used_by_a_future_or_a_drain() -> Result {
     });
     outcome?;
     assert!(report.is_empty(), "{report}");
+    Ok(())
+}
+
+/// The future of an idle stream makes no record, so the program is told of its work only when the future resolves.
+#[test]
+fn place_of_a_future_that_resolves_is_that_of_done() -> Result {
+    use gpu_stream_async::DoneExt;
+    // What is called on it directly is not seen by the check.
+    let unchecked = Host::new_stream(Host::device(0)?, StreamOptions::new())?;
+    let (caller, side) = (Sut::wrap(unchecked.clone()), stream()?);
+    let (done, report) = Sut::scope(|_| {
+        side.wait_stream(&caller)?;
+        side.writes(&region());
+        unchecked.synchronize()?;
+        let (mut future, done) = (caller.done()?, line());
+        let polled = Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Ok(()))), "the stream is idle");
+        Ok::<_, gpu_stream_host::HostError>(done)
+    });
+    let missing = report.findings.first().and_then(|finding| finding.missing.as_ref());
+    let before = missing.expect("the work of `side` is not joined").before;
+    assert_eq!((before.file(), before.line()), (file!(), done?), "{report}");
     Ok(())
 }
 

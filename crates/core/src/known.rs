@@ -12,7 +12,7 @@ use core::panic::Location;
 /// asked, and acts on the answer. A layer that asks in a call of its own must not do that, since its answer depends on how
 /// fast the work was. It asks by [`Stream::query_into`](crate::Stream::query_into) and
 /// [`Event::status_into`](crate::Event::status_into), and gives the order to code that may rely on it: by
-/// [`run`](Self::run) or [`order`](Self::order).
+/// [`run`](Self::run), [`order`](Self::order) or [`order_at`](Self::order_at).
 ///
 /// Without a check it is empty, and no call does anything.
 #[doc(hidden)]
@@ -73,8 +73,14 @@ impl KnownWork {
     /// Orders all later calls after the work: the program is told that it is done.
     #[track_caller]
     pub fn order(&self) {
+        self.order_at(Location::caller());
+    }
+
+    /// Orders all later calls after the work, as [`order`](Self::order) does. `place` is that of the program's call that
+    /// asked, for layers that are told in another one.
+    pub fn order_at(&self, place: &'static Location<'static>) {
         if let Some(knowledge) = &self.0 {
-            knowledge.order(Location::caller());
+            knowledge.order(place);
         }
     }
 }

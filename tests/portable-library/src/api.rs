@@ -73,6 +73,8 @@ api! {
     gpu_stream::Library,
     gpu_stream::PlainHandles,
     gpu_stream::Native,
+    gpu_stream::Knowledge,
+    gpu_stream::KnownWork,
     #[cfg(feature = "opencl")]
     gpu_stream::OpenCl,
     #[cfg(feature = "opencl")]

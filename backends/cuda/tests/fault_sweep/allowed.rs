@@ -112,6 +112,13 @@ pub const ALLOWED: &[AllowedOutcome] = &[
         "the check of a foreign event finds nothing, and the next call answers",
     )
     .within(&["foreign event:"]),
+    AllowedOutcome::of(
+        &["cuStreamGetCtx"],
+        AnswerAsClean,
+        "a driver that lacks the function is asked by the newer one, or in the device's context",
+    )
+    .within(&["query, wrapped unchecked", "synchronize, wrapped unchecked"])
+    .with_codes(&[801]),
     AllowedOutcome::of(&["cuStreamGetCtx"], AnswerAsClean, "the slow path asks again").within(&[
         "wrap",
         "record",
@@ -145,6 +152,12 @@ pub const ALLOWED: &[AllowedOutcome] = &[
     )
     .within(&["elapsed_since"])
     .with_codes(&[600]),
+    AllowedOutcome::of(
+        &["cuEventQuery", "cuEventSynchronize"],
+        Say(ErrorKind::InvalidEvent),
+        "the driver has this code for an event of a past capture",
+    )
+    .with_codes(&[1]),
     AllowedOutcome::of(
         &["cuEventQuery"],
         AnswerAsClean,

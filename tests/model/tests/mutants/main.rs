@@ -149,6 +149,7 @@ fn undetectable(mutation: Mutation) -> Option<&'static str> {
         | M::DropPanicIsHidden
         | M::RefusedValueIsDropped
         | M::CapturedStreamTakesValues
+        | M::CaptureIsAskedOnce
         | M::RetainBreaksCaptures
         | M::ReleaseForgetsTheLast
         | M::ReleasedValueIsKept
