@@ -23,9 +23,9 @@ use crate::watcher::{Registration, is_in_destructor, watch};
 /// such poll of the process starts. The watcher wakes the task. Dropping the future cancels no work and leaks nothing.
 ///
 /// The watcher's thread runs the waker, which **should not block**: other wake-ups of the process wait for it. A waker that
-/// has the last reference to its task drops it there, with all that the task holds. If it waits for a future there, or blocks
-/// for 10 ms until another future is polled that has to wait, another thread takes the watcher's place. Owners of streams can be dropped on that
-/// thread, too.
+/// has the last reference to its task drops it there, with all that the task holds. If it has not returned after 10 ms, and
+/// waits for a future, another thread takes the watcher's place. So it does when another future is polled that has to wait.
+/// Owners of streams can be dropped on that thread, too.
 ///
 /// # Errors
 /// The future resolves with an error of this kind:
@@ -33,8 +33,8 @@ use crate::watcher::{Registration, is_in_destructor, watch};
 /// - [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) if the work failed. A panic of a host function counts as such
 ///   only on the host, as for [`Event::status`](gpu_stream_core::Event::status).
 /// - [`ContextDestroyed`](gpu_stream_core::ErrorKind::ContextDestroyed) if another library reset the context or the device.
-/// - [`OutOfMemory`](gpu_stream_core::ErrorKind::OutOfMemory) if the system refuses to start the watcher's thread. The work
-///   may be pending.
+/// - [`OutOfMemory`](gpu_stream_core::ErrorKind::OutOfMemory) if the system refuses to start the watcher's first thread. The
+///   work may be pending.
 /// - [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) in the child of a fork, while the process ends, in a poll
 ///   after the future has resolved, and in a destructor that the watcher runs. The work may be pending.
 /// - Any other kind of [`Event::status`](gpu_stream_core::Event::status), except `Capturing`. If another library begins a

@@ -56,8 +56,8 @@ pub(crate) fn refuse_awaits<T>(work: impl FnOnce() -> T) -> T {
 /// has no such thread, and starts a watcher of its own. It leaves that of its parent alone, whose lock may be held.
 ///
 /// The thread wakes tasks, and a waker can block. After [`BLOCKED`] another thread takes its place, with all records. The first
-/// thread then becomes the spare thread once the waker has returned, and ends if there is one. So there are two threads, and one
-/// more for each further waker that is blocked at one time.
+/// thread then becomes the spare thread once the waker has returned, and ends if there is one. So there are at most two
+/// threads, and one more for each waker that is blocked.
 ///
 /// A poll inside a waker may be a wait, as in a destructor of a task, or only a look, as in an executor that polls inside its
 /// wakers. So it starts the spare thread if there is none, and that thread takes over only if the waker does not return.
