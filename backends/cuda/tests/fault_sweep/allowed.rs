@@ -115,7 +115,7 @@ pub const ALLOWED: &[AllowedOutcome] = &[
     AllowedOutcome::of(
         &["cuStreamGetCtx"],
         AnswerAsClean,
-        "a driver that lacks the function is asked by the newer one, or in the device's context",
+        "the newer function answers in its place",
     )
     .within(&["query, wrapped unchecked", "synchronize, wrapped unchecked"])
     .with_codes(&[801]),
