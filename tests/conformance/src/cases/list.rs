@@ -437,7 +437,7 @@ list! {
             "Many values of one stream are all kept while a gate is closed, and are then dropped in the order of their retains.";
         later_work_keeps_no_value [K2]
             "Work that is submitted after a collect holds back no value from before it, also if older values were pending by then.";
-        events_are_used_again [K1]
+        events_are_used_again [K1 K2]
             "A value is kept by its own work when the events of earlier values, which are reached, are used again.";
         drain_waits_for_all_values [K2]
             "Drain returns only after all values are dropped. Another thread opens the gate after the caller had every chance to return too early.";

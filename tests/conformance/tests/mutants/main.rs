@@ -31,9 +31,12 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use fixture::MutantFixture;
 use mutation::Mutation;
 
-/// The time that a case may take on a mutant. A late case does not count as caught, so a busy
-/// machine changes no result.
+/// The time that a case of the mutant's rule may take. A late case does not count as caught, so a busy machine changes no
+/// result.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// The time that another case may take, whose answer decides nothing.
+const OTHER_LIMIT: Duration = Duration::from_secs(5);
 
 /// The time for mutants whose fault is to hang.
 const HANG_LIMIT: Duration = Duration::from_secs(2);
@@ -130,7 +133,11 @@ fn find_catching_cases(mutation: Mutation) -> Result<Vec<Caught>, Failed> {
         Mutation::WakerRunsOnTheStream,
     ]
     .contains(&mutation);
-    let limit = if hangs { HANG_LIMIT } else { LIMIT };
+    let limit = |is_of_rule: bool| match (hangs, is_of_rule) {
+        (true, _) => HANG_LIMIT,
+        (false, true) => LIMIT,
+        (false, false) => OTHER_LIMIT,
+    };
     let mut cases = cases::all::<MutantFixture>();
     cases.sort_by_key(|case| !case.info.rules.contains(&rule));
     if hangs {
@@ -139,12 +146,13 @@ fn find_catching_cases(mutation: Mutation) -> Result<Vec<Caught>, Failed> {
     let mut caught = Vec::new();
     let mut caught_by_rule = false;
     for case in &cases {
-        let outcome = run(Some(mutation), case, limit);
+        let is_of_rule = case.info.rules.contains(&rule);
+        let outcome = run(Some(mutation), case, limit(is_of_rule));
         if !hangs && runner::is_hang(&outcome) {
             continue;
         }
         if let Err(Verdict::Failed(seen)) = outcome {
-            caught_by_rule |= case.info.rules.contains(&rule);
+            caught_by_rule |= is_of_rule;
             caught.push((case.info.name, seen));
         }
     }
