@@ -18,7 +18,7 @@ pub struct Counts {
     pub with_devices: u64,
     /// Accesses.
     pub accesses: u64,
-    /// Findings of each kind, in the order of [`HazardKind`].
+    /// Findings of each kind, in the order of [`HazardKind`](crate::hazard::HazardKind).
     pub findings: [u64; 4],
     /// Queries that returned `true`.
     pub answered: u64,

@@ -166,13 +166,13 @@ pub fn mark_in_a_capture_that_is_over_at_once<V: Vendor>() {
         controls.set(V::RECORDS, At::Occurrence(1), Threads::All, InjectedFault::Hold);
         std::thread::scope(|scope| {
             let collector = scope.spawn(|| reclaimer.collect().map(|collected| collected.pending));
-            let _clear = ClearFaults(&controls);
+            let _clear = ClearFaults(controls);
             assert!(controls.await_held(1, LIMIT), "{} is not called", V::RECORDS);
             V::begin_capture(ptr::<V>(&stream), mode);
             controls.set(&question, At::Always, Threads::Others, InjectedFault::Hold);
             controls.release();
             // The record counts as held until its thread goes on.
-            let is_held = await_triggered(&controls, 2, &collector) && controls.triggered() == 2;
+            let is_held = await_triggered(controls, 2, &collector) && controls.triggered() == 2;
             let ended = V::end_capture(ptr::<V>(&stream));
             controls.clear();
             assert!(is_held, "{question} is not called");
@@ -203,7 +203,7 @@ pub fn mark_in_a_capture_is_recorded_again<V: Vendor>() {
         controls.set(V::RECORDS, At::Occurrence(1), Threads::All, InjectedFault::Hold);
         std::thread::scope(|scope| {
             let collector = scope.spawn(|| reclaimer.collect().map(|collected| collected.pending));
-            let _clear = ClearFaults(&controls);
+            let _clear = ClearFaults(controls);
             assert!(controls.await_held(1, LIMIT), "{} is not called", V::RECORDS);
             V::begin_capture(ptr::<V>(&stream), mode);
             controls.clear();
@@ -269,7 +269,7 @@ pub fn mark_of_a_wrapper_type_in_a_capture_is_refused<V: Vendor>() {
         controls.set(V::RECORDS, At::Occurrence(1), Threads::All, InjectedFault::Hold);
         std::thread::scope(|scope| {
             let retained = scope.spawn(|| reclaimer.retain(7, &[&stream]));
-            let _clear = ClearFaults(&controls);
+            let _clear = ClearFaults(controls);
             assert!(controls.await_held(1, LIMIT), "{} is not called", V::RECORDS);
             V::begin_capture(ptr::<V>(&stream.0), mode);
             controls.clear();
@@ -317,12 +317,12 @@ fn is_kept_at<V: Vendor>(mode: i32, fault: InjectedFault, number: u32) -> Option
     controls.set(V::RECORDS, At::Occurrence(1), Threads::All, InjectedFault::Hold);
     let (is_asked, retained) = std::thread::scope(|scope| {
         let retained = scope.spawn(|| reclaimer.retain(Arc::clone(&token), &[&stream]));
-        let _clear = ClearFaults(&controls);
+        let _clear = ClearFaults(controls);
         assert!(controls.await_held(1, LIMIT), "{} is not called", V::RECORDS);
         V::begin_capture(raw, mode);
         controls.set(&capture_question::<V>(), At::Occurrence(number), Threads::Others, fault);
         controls.release();
-        let has_come = await_triggered(&controls, 2, &retained);
+        let has_come = await_triggered(controls, 2, &retained);
         let is_asked = controls.triggered() >= 2;
         // The record was held, and its thread has gone on. So the question is what is held now.
         let is_answered = !is_asked || controls.await_held(1, LIMIT);
