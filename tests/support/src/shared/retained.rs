@@ -37,6 +37,23 @@ fn hold<V: Vendor>(stream: &StreamOf<V>) -> Sender<()> {
     sender
 }
 
+/// A value that a reclaimer keeps, since the work of its stream lasts until `held` is dropped.
+struct Retained<V: Vendor> {
+    reclaimer: Reclaimer<V::Backend>,
+    stream: StreamOf<V>,
+    token: Arc<()>,
+    held: Sender<()>,
+}
+
+impl<V: Vendor> Retained<V> {
+    fn behind_work() -> Self {
+        let (reclaimer, stream, token) = (Reclaimer::new(), own_stream::<V>(), Arc::new(()));
+        let held = hold::<V>(&stream);
+        reclaimer.retain(Arc::clone(&token), &[&stream]).unwrap();
+        Retained { reclaimer, stream, token, held }
+    }
+}
+
 fn retain<V: Vendor>(reclaimer: &Reclaimer<V::Backend>, streams: &[&StreamOf<V>], count: usize) {
     for number in 0..count {
         reclaimer.retain(number, streams).unwrap();
@@ -160,9 +177,7 @@ pub fn mark_in_a_capture_that_is_over_at_once<V: Vendor>() {
     }
     let (controls, question) = (V::controls(), capture_question::<V>());
     for mode in MODES {
-        let (reclaimer, stream, token) = (Reclaimer::new(), own_stream::<V>(), Arc::new(()));
-        let held = hold::<V>(&stream);
-        reclaimer.retain(Arc::clone(&token), &[&stream]).unwrap();
+        let Retained { reclaimer, stream, token, held } = Retained::<V>::behind_work();
         controls.set(V::RECORDS, At::Occurrence(1), Threads::All, InjectedFault::Hold);
         std::thread::scope(|scope| {
             let collector = scope.spawn(|| reclaimer.collect().map(|collected| collected.pending));
@@ -197,9 +212,7 @@ pub fn mark_in_a_capture_is_recorded_again<V: Vendor>() {
     }
     let controls = V::controls();
     for mode in MODES {
-        let (reclaimer, stream, token) = (Reclaimer::new(), own_stream::<V>(), Arc::new(()));
-        let held = hold::<V>(&stream);
-        reclaimer.retain(Arc::clone(&token), &[&stream]).unwrap();
+        let Retained { reclaimer, stream, token, held } = Retained::<V>::behind_work();
         controls.set(V::RECORDS, At::Occurrence(1), Threads::All, InjectedFault::Hold);
         std::thread::scope(|scope| {
             let collector = scope.spawn(|| reclaimer.collect().map(|collected| collected.pending));
